@@ -1,0 +1,49 @@
+"""Names, labels and annotations of everything that the operator makes. Pure, deterministic.
+
+A revision's name is `NAME-v<number>-<8 hex>`: with NAME ≤ 33 and a number of ≤ 19 digits it
+stays within 63 characters (33 + 2 + 19 + 1 + 8), the bound of a DNS label.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+MANAGER = "savedmodel-operator"
+
+LABEL_MANAGED_BY = "app.kubernetes.io/managed-by"
+LABEL_DEPLOYMENT = "savedmodel.dev/deployment"
+LABEL_UID = "savedmodel.dev/uid"
+LABEL_REVISION = "savedmodel.dev/revision"
+LABEL_COMPONENT = "savedmodel.dev/component"
+LABEL_VERSION = "savedmodel.dev/version"
+COMPONENT_MODEL = "model"
+COMPONENT_ROUTER = "router"
+
+ANNOTATION_ACTION = "savedmodel.dev/action"
+ANNOTATION_NUDGE = "savedmodel.dev/nudge"
+ANNOTATION_CONFIG = "savedmodel.dev/router-config"
+ANNOTATION_WRITTEN_AT = "savedmodel.dev/written-at"
+ANNOTATION_PROMOTED_AT = "savedmodel.dev/promoted-at"
+ANNOTATION_REJECTED = "savedmodel.dev/rejected"
+
+PORT_GRPC = 8500
+PORT_REST = 8501
+PORT_STATS = 9902
+
+SELECTOR = f"{LABEL_MANAGED_BY}={MANAGER}"
+
+
+def revision_name(name: str, number: int, fingerprint: str, serving_hash: str) -> str:
+    """The name of the revision: identity plus the user's serving inputs."""
+    digest = hashlib.sha256(f"{fingerprint}\n{serving_hash}".encode()).hexdigest()
+    return f"{name}-v{number}-{digest[:8]}"
+
+
+def lock_name(revision: str) -> str:
+    """The ConfigMap that holds the lock of a revision."""
+    return f"{revision}-lock"
+
+
+def router_name(name: str) -> str:
+    """The router's Deployment, ConfigMap and disruption budget; the Service is NAME itself."""
+    return f"{name}-router"

@@ -1,0 +1,1 @@
+"""The decisions: `Snapshot → Plan`. Pure: no I/O, clock, randomness or environment."""
