@@ -2,23 +2,16 @@
 
 An endpoint is user input, and the operator stands in a better place of the network than its
 users. So a host name is resolved here, every address it has is judged, and the connection goes to
-a judged address: a name that changes its answer between check and use gains nothing. `s3` builds
-its HTTP session over `GuardedSession`; Host header and TLS server name stay the host's own. No
-proxy of the environment is used (it would resolve the name again, elsewhere) and no redirect is
-followed (urllib3 is asked not to). It must not know about buckets or credentials.
+a judged address: a name that changes its answer between check and use gains nothing. This module
+judges, `guarded` connects. It must not open connections or know about credentials.
 """
 
 from __future__ import annotations
 
 import ipaddress
 import socket
-import ssl
 from collections.abc import Callable, Sequence
 from typing import Any
-
-from botocore import awsrequest
-from botocore.httpsession import URLLib3Session
-from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConnectionError
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -219,78 +212,3 @@ def _address_of(text: str) -> Address | None:
         return ipaddress.ip_address(text)
     except ValueError:
         return None
-
-
-def _guarded(base: type[Any], guard: EndpointGuard) -> type[Any]:
-    """A connection class that connects to judged addresses only."""
-
-    class GuardedConnection(base):  # type: ignore[misc]  # base is one of botocore's two classes
-        def _new_conn(self) -> socket.socket:
-            return _connect(self, guard)
-
-    return GuardedConnection
-
-
-def _connect(connection: Any, guard: EndpointGuard) -> socket.socket:
-    """Opens the socket of a urllib3 connection, in the way and with the errors of urllib3."""
-    host = connection.host
-    try:
-        addresses = guard.addresses(host, connection.port)
-    except socket.gaierror as error:
-        raise NameResolutionError(host, connection, error) from error
-    failure: OSError | None = None
-    for family, address in addresses:
-        try:
-            return _open(family, address, connection)
-        except OSError as error:
-            failure = error
-    if isinstance(failure, TimeoutError):
-        raise ConnectTimeoutError(connection, f"Connection to {host} timed out") from failure
-    raise NewConnectionError(connection, f"Failed to connect: {failure}") from failure
-
-
-def _open(family: int, address: SocketAddress, connection: Any) -> socket.socket:
-    opened = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        for option in connection.socket_options or ():
-            opened.setsockopt(*option)
-        opened.settimeout(connection.timeout)
-        opened.connect(address)
-    except OSError:
-        opened.close()
-        raise
-    return opened
-
-
-class GuardedSession(URLLib3Session):
-    """botocore's HTTP session over guarded connections, without proxies, with an own CA bundle.
-
-    ca_bundle: PEM certificates trusted in addition to the public ones.
-    """
-
-    def __init__(
-        self,
-        guard: EndpointGuard,
-        *,
-        timeout: tuple[float, float],
-        connections: int,
-        ca_bundle: bytes | None = None,
-    ) -> None:
-        self._ca_bundle = ca_bundle
-        super().__init__(timeout=timeout, max_pool_connections=connections)
-        http = _guarded(awsrequest.AWSHTTPConnection, guard)
-        https = _guarded(awsrequest.AWSHTTPSConnection, guard)
-        self._manager.pool_classes_by_scheme = {
-            "http": type(
-                "GuardedPool", (awsrequest.AWSHTTPConnectionPool,), {"ConnectionCls": http}
-            ),
-            "https": type(
-                "GuardedTLSPool", (awsrequest.AWSHTTPSConnectionPool,), {"ConnectionCls": https}
-            ),
-        }
-
-    def _get_ssl_context(self) -> ssl.SSLContext:
-        context: ssl.SSLContext = super()._get_ssl_context()
-        if self._ca_bundle is not None:
-            context.load_verify_locations(cadata=self._ca_bundle.decode("ascii", "strict"))
-        return context
