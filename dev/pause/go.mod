@@ -1,0 +1,3 @@
+module savedmodel.dev/pause
+
+go 1.25.0
