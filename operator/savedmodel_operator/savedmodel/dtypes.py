@@ -28,9 +28,7 @@ _REFERENCE = 100
 _PROTO = {number: proto for number, proto, _ in _ROWS}
 _PYTHON = {proto: python for _, proto, python in _ROWS}
 
-INTEGERS = frozenset(
-    f"DT_{sign}INT{bits}" for sign in ("", "U") for bits in (8, 16, 32, 64)
-)
+INTEGERS = frozenset(f"DT_{sign}INT{bits}" for sign in ("", "U") for bits in (8, 16, 32, 64))
 """Types that REST clients write as whole numbers."""
 
 FLOATS = frozenset({"DT_FLOAT", "DT_DOUBLE", "DT_HALF", "DT_BFLOAT16"})

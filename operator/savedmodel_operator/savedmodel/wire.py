@@ -24,12 +24,19 @@ LARGEST_READ = 2 * 1024 * 1024
 MAX_TEXT = 16 * 1024
 """Bytes of one name. The longest seen in real graphs are a few hundred (nested name scopes)."""
 
-MAX_FIELDS = 250_000
-"""Fields outside of graph nodes, about 1 µs each: 0.25 s. A signature with 5,000 inputs has
-5,000 × (entry 2 + tensor 3 + shape 3 × 2) = 55,000."""
+MAX_WORK = 3_000_000
+"""Units of about 0.25 µs that one file may cost: 0.75 s of the one second that a hostile file may
+take. A node of a graph costs `graph` four units and one per field, so 250,000 usual nodes fit
+(ResNet50 has 4,000, the largest known graphs some 100,000); a signature with 5,000 inputs has
+5,000 × (entry 2 + tensor 3 + shape 3 × 2) = 55,000 fields."""
+
+FIELD_WORK = 12
+"""Units of a field that is read one by one, about 3 µs."""
+
+_MAX_NUMBER = 2047
+"""Field numbers with tags of two bytes; the largest in SavedModel's messages is below 100."""
 
 _MAX_VARINT = 10
-_MAX_TAG = (1 << 32) - 1
 
 
 class Source(Protocol):
@@ -59,7 +66,7 @@ class BytesSource:
         return bytes(self._data[offset : offset + length])
 
 
-class MalformedModel(Exception):
+class MalformedModel(Exception):  # noqa: N818  (the name of its Reason)
     """The bytes are not what they claim to be, or beyond what this reader accepts.
 
     `offset` is the byte where it showed, `file` the key below the version directory.
@@ -92,7 +99,7 @@ class Window:
         self.base = 0
         self.buffer = b""
         self.reads = 0
-        self.fields_left = MAX_FIELDS
+        self._work_left = MAX_WORK
         self._step = FIRST_READ
 
     def malformed(self, offset: int, problem: str) -> MalformedModel:
@@ -135,6 +142,8 @@ class Window:
     def varint(self, offset: int, end: int) -> tuple[int, int]:
         """The number at `offset` and the offset behind it, both inside `end`."""
         room = min(_MAX_VARINT, end - offset)
+        if not room:
+            raise self.malformed(offset, "a field ends inside a number")
         index = self.at(offset, room)
         buffer, value = self.buffer, 0
         for i in range(room):
@@ -151,18 +160,22 @@ class Window:
         """Every field of the message between `start` and `end`, payloads skipped by offset."""
         position = start
         while position < end:
-            self.fields_left -= 1
-            if self.fields_left < 0:
-                raise self.malformed(position, f"more than {MAX_FIELDS} fields outside the graph")
             found = self.field(position, end)
             yield found
             position = found.end
 
+    def spend(self, work: int, position: int) -> None:
+        """Counts work done, so that no file can take longer than `MAX_WORK` units."""
+        self._work_left -= work
+        if self._work_left < 0:
+            raise self.malformed(position, "more nodes and fields than this reader accepts")
+
     def field(self, position: int, end: int) -> Field:
         """The field at `position`."""
+        self.spend(FIELD_WORK, position)
         tag, start = self.varint(position, end)
         number, kind = tag >> 3, tag & 7
-        if number == 0 or tag > _MAX_TAG:
+        if not 0 < number <= _MAX_NUMBER:
             raise self.malformed(position, "not a protobuf message: impossible field number")
         if kind == VARINT:
             value, stop = self.varint(start, end)
