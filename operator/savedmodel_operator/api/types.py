@@ -8,9 +8,56 @@ them. Attributes are snake_case, the wire is camelCase.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Literal
 
-from msgspec import Meta, Struct, field
+from msgspec import Meta, field
+
+from savedmodel_operator.api.scalars import (
+    DURATION_PATTERN,
+    INT64_MAX,
+    Base,
+    ConfigMapKey,
+    Duration,
+    LocalObjectReference,
+    Rule,
+    cel,
+    seconds,
+)
+from savedmodel_operator.api.serving import OWNED_FLAGS, Options, Pod, Resources, Serving
+
+__all__ = [
+    "API_VERSION",
+    "DTYPES",
+    "DURATION_PATTERN",
+    "GROUP",
+    "INT64_MAX",
+    "KIND",
+    "OWNED_FLAGS",
+    "PLURAL",
+    "ROOT_RULES",
+    "SHORT_NAME",
+    "VERSION",
+    "Base",
+    "Compatibility",
+    "ConfigMapKey",
+    "Gate",
+    "LocalObjectReference",
+    "Ops",
+    "Options",
+    "Pod",
+    "Resources",
+    "Rollout",
+    "Router",
+    "Serving",
+    "SignatureContract",
+    "Source",
+    "Spec",
+    "Step",
+    "TensorContract",
+    "Traffic",
+    "Versions",
+    "seconds",
+]
 
 GROUP = "savedmodel.dev"
 VERSION = "v1alpha1"
@@ -18,63 +65,6 @@ API_VERSION = f"{GROUP}/{VERSION}"
 KIND = "SavedModelDeployment"
 PLURAL = "savedmodeldeployments"
 SHORT_NAME = "smd"
-
-INT64_MAX = 2**63 - 1
-
-Rule = tuple[str, str]
-"""A CEL rule and the message a person gets when it is broken."""
-
-
-def _cel(*rules: Rule) -> dict[str, Any]:
-    return {"x-kubernetes-validations": [{"rule": r, "message": m} for r, m in rules]}
-
-
-_OPEN: dict[str, Any] = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
-
-DURATION_PATTERN = r"^([0-9]{1,9}(ms|s|m|h))+$"
-Duration = Annotated[
-    str,
-    Meta(pattern=DURATION_PATTERN, max_length=32, description='A duration such as "30s" or "1h30m".'),
-]
-Name = Annotated[str, Meta(pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$", min_length=1, max_length=253)]
-Key = Annotated[str, Meta(pattern=r"^[-._a-zA-Z0-9]+$", min_length=1, max_length=253)]
-Quantity = Annotated[
-    str,
-    Meta(
-        max_length=32,
-        extra_json_schema={
-            "x-kubernetes-int-or-string": True,
-            "anyOf": [{"type": "integer"}, {"type": "string"}],
-        },
-    ),
-]
-OpenObject = Annotated[dict[str, Any], Meta(extra_json_schema=_OPEN)]
-OpenList = Annotated[tuple[OpenObject, ...], Meta(max_length=64)]
-StringMap = Annotated[
-    dict[Annotated[str, Meta(max_length=317)], Annotated[str, Meta(max_length=4096)]],
-    Meta(max_length=64),
-]
-Weight = Annotated[int, Meta(ge=0, le=100)]
-Replicas = Annotated[int, Meta(ge=0, le=1000)]
-
-
-class Base(Struct, frozen=True, rename="camel", omit_defaults=False):
-    """A part of the object; `RULES` are CEL rules over the part as a whole."""
-
-    RULES: ClassVar[tuple[Rule, ...]] = ()
-
-
-class LocalObjectReference(Base, frozen=True):
-    """An object of the same namespace; references never cross namespaces."""
-
-    name: Name
-
-
-class ConfigMapKey(Base, frozen=True):
-    """One key of a ConfigMap in the same namespace."""
-
-    config_map: Name
-    key: Key
 
 
 class Source(Base, frozen=True):
@@ -93,7 +83,7 @@ class Source(Base, frozen=True):
         Meta(
             max_length=1024,
             description="The directory that holds the version directories, s3://BUCKET/PREFIX.",
-            extra_json_schema=_cel(
+            extra_json_schema=cel(
                 (
                     r"self.matches('^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[^/].*)?$')",
                     "must be s3://BUCKET/PREFIX, for example s3://models/flowers",
@@ -105,41 +95,53 @@ class Source(Base, frozen=True):
             ),
         ),
     ]
-    endpoint: Annotated[
-        str,
-        Meta(
-            max_length=512,
-            description="The URL of an S3-compatible store; leave it out for AWS. "
-            "The administrator allows hosts by the chart value storage.allowedEndpoints.",
-            extra_json_schema=_cel(
-                (
-                    r"self.matches('^https?://[^/@?#]+/?$')",
-                    "must be http(s)://HOST[:PORT] without path, user or query",
-                )
+    endpoint: (
+        Annotated[
+            str,
+            Meta(
+                max_length=512,
+                description="The URL of an S3-compatible store; leave it out for AWS. "
+                "The administrator allows hosts by the chart value storage.allowedEndpoints.",
+                extra_json_schema=cel(
+                    (
+                        r"self.matches('^https?://[^/@?#]+/?$')",
+                        "must be http(s)://HOST[:PORT] without path, user or query",
+                    )
+                ),
             ),
-        ),
-    ] | None = None
-    region: Annotated[str, Meta(pattern=r"^[a-z0-9-]{1,64}$")] = "us-east-1"
+        ]
+        | None
+    ) = None
+    region: Annotated[str, Meta(pattern=r"^[a-z0-9-]{1,64}$", max_length=64)] = "us-east-1"
     addressing: Annotated[
         Literal["Auto", "Path", "Virtual"],
         Meta(description="How the bucket is named in requests; Auto: Path with an endpoint."),
     ] = "Auto"
-    secret_ref: Annotated[
-        LocalObjectReference,
-        Meta(
-            description="Secret with AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and, if need be, "
-            "AWS_SESSION_TOKEN."
-        ),
-    ] | None = None
-    anonymous: Annotated[bool, Meta(description="Read a public bucket without credentials.")] = False
-    ca_bundle: Annotated[
-        ConfigMapKey, Meta(description="PEM certificates that the endpoint's certificate needs.")
-    ] | None = None
+    secret_ref: (
+        Annotated[
+            LocalObjectReference,
+            Meta(
+                description="Secret with AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and, if need be, "
+                "AWS_SESSION_TOKEN."
+            ),
+        ]
+        | None
+    ) = None
+    anonymous: Annotated[bool, Meta(description="Read a public bucket without credentials.")] = (
+        False
+    )
+    ca_bundle: (
+        Annotated[
+            ConfigMapKey,
+            Meta(description="PEM certificates that the endpoint's certificate needs."),
+        ]
+        | None
+    ) = None
     poll_interval: Annotated[
         Duration,
         Meta(
             description="How often the bucket is listed.",
-            extra_json_schema=_cel(
+            extra_json_schema=cel(
                 (
                     "duration(self) >= duration('1s') && duration(self) <= duration('24h')",
                     "must be between 1s and 24h",
@@ -147,14 +149,18 @@ class Source(Base, frozen=True):
             ),
         ),
     ] = "30s"
-    ready_marker: Annotated[
-        str,
-        Meta(
-            pattern=r"^[A-Za-z0-9._-]{1,255}$",
-            description="A version counts as complete once this object exists in it; without it, "
-            "once two listings in a row are the same.",
-        ),
-    ] | None = None
+    ready_marker: (
+        Annotated[
+            str,
+            Meta(
+                pattern=r"^[A-Za-z0-9._-]{1,255}$",
+                max_length=255,
+                description="A version counts as complete once this object exists in it; without it, "
+                "once two listings in a row are the same.",
+            ),
+        ]
+        | None
+    ) = None
 
 
 class Versions(Base, frozen=True):
@@ -164,129 +170,6 @@ class Versions(Base, frozen=True):
         Literal["Latest"],
         Meta(description="Latest: only the highest complete number is ever a candidate."),
     ] = "Latest"
-
-
-class Options(Base, frozen=True):
-    """The common flags of tensorflow_model_server, by their meaning."""
-
-    tags: Annotated[
-        tuple[Annotated[str, Meta(min_length=1, max_length=128)], ...],
-        Meta(min_length=1, max_length=8, description="Tags of the MetaGraph, matched exactly."),
-    ] = ("serve",)
-    session_parallelism: Annotated[
-        int, Meta(ge=0, le=1024, description="--tensorflow_session_parallelism; 0: automatic.")
-    ] = 0
-    gpu_memory_fraction: Annotated[
-        str,
-        Meta(
-            pattern=r"^(0(\.[0-9]{1,4})?|1(\.0{1,4})?)$",
-            description='Share of the GPU\'s memory, as a string such as "0.9".',
-        ),
-    ] | None = None
-    warmup: Annotated[bool, Meta(description="Replay assets.extra/tf_serving_warmup_requests.")] = True
-
-
-class Resources(Base, frozen=True):
-    """Resource requests and limits of one container, as Kubernetes writes them."""
-
-    limits: Annotated[dict[str, Quantity], Meta(max_length=32)] = field(default_factory=dict)
-    requests: Annotated[dict[str, Quantity], Meta(max_length=32)] = field(default_factory=dict)
-
-
-class Pod(Base, frozen=True):
-    """Fields of the model pods that platform teams set; each as in the core Pod API."""
-
-    node_selector: StringMap = field(default_factory=dict)
-    tolerations: OpenList = ()
-    affinity: OpenObject | None = None
-    topology_spread_constraints: OpenList = ()
-    runtime_class_name: Name | None = None
-    priority_class_name: Name | None = None
-    scheduler_name: Name | None = None
-    image_pull_secrets: Annotated[tuple[LocalObjectReference, ...], Meta(max_length=16)] = ()
-    service_account_name: Name | None = None
-    annotations: StringMap = field(default_factory=dict)
-    labels: StringMap = field(default_factory=dict)
-    pod_security_context: OpenObject | None = None
-    security_context: OpenObject | None = None
-    volumes: OpenList = ()
-    volume_mounts: OpenList = ()
-    resource_claims: OpenList = ()
-    dns_config: OpenObject | None = None
-
-
-OWNED_FLAGS = (
-    "port",
-    "rest_api_port",
-    "model_name",
-    "model_base_path",
-    "model_config_file",
-    "model_config_file_poll_wait_seconds",
-    "file_system_poll_wait_seconds",
-    "monitoring_config_file",
-    "max_num_load_retries",
-    "saved_model_tags",
-    "tensorflow_session_parallelism",
-    "per_process_gpu_memory_fraction",
-    "enable_model_warmup",
-)
-"""Flags that the operator writes itself; `args` may not repeat them."""
-
-
-class Serving(Base, frozen=True):
-    """How a version is run. Any change here is a new revision, rolled out like a new version."""
-
-    image: Annotated[
-        str, Meta(pattern=r"^[^\s]+$", min_length=1, max_length=512, description="TF Serving's image.")
-    ]
-    replicas: Annotated[Replicas, Meta(description="Pods of the stable revision; 1 if left out.")] | None = None
-    resources: Resources = Resources()
-    options: Options = Options()
-    args: Annotated[
-        tuple[Annotated[str, Meta(min_length=1, max_length=1024)], ...],
-        Meta(
-            max_length=64,
-            description="Further flags of tensorflow_model_server, --name=value.",
-            extra_json_schema=_cel(
-                (
-                    "self.all(a, a.startsWith('--'))",
-                    "each entry must be one flag in the form --name=value",
-                ),
-                (
-                    f"!self.exists(a, a.matches('^--(no)?({'|'.join(OWNED_FLAGS)})(=.*)?$'))",
-                    "a flag that the operator sets itself: ports, model name and path, polling, "
-                    "retries and monitoring are fixed; tags, parallelism, GPU memory and warm-up "
-                    "are set under serving.options",
-                ),
-            ),
-        ),
-    ] = ()
-    env: Annotated[OpenList, Meta(description="Environment of the serving container, as in the Pod API.")] = ()
-    load_deadline: Annotated[
-        Duration,
-        Meta(
-            description="How long a pod may take to load the model.",
-            extra_json_schema=_cel(
-                (
-                    "duration(self) >= duration('10s') && duration(self) <= duration('24h')",
-                    "must be between 10s and 24h",
-                )
-            ),
-        ),
-    ] = "10m"
-    drain: Annotated[
-        Duration,
-        Meta(
-            description="How long a leaving pod goes on answering.",
-            extra_json_schema=_cel(
-                (
-                    "duration(self) >= duration('10s') && duration(self) <= duration('1h')",
-                    "must be between 10s (routers need that long to see that a pod leaves) and 1h",
-                )
-            ),
-        ),
-    ] = "15s"
-    pod: Pod = Pod()
 
 
 DTYPES = (
@@ -305,10 +188,13 @@ class TensorContract(Base, frozen=True):
         ],
         Meta(description="The element type, by TensorFlow's Python name."),
     ]  # fmt: skip
-    shape: Annotated[
-        tuple[Annotated[int, Meta(ge=-1, le=INT64_MAX)], ...],
-        Meta(max_length=16, description="Dimensions, -1 for any size; left out: any shape."),
-    ] | None = None
+    shape: (
+        Annotated[
+            tuple[Annotated[int, Meta(ge=-1, le=INT64_MAX)], ...],
+            Meta(max_length=16, description="Dimensions, -1 for any size; left out: any shape."),
+        ]
+        | None
+    ) = None
 
 
 TensorName = Annotated[str, Meta(min_length=1, max_length=256)]
@@ -319,8 +205,12 @@ class SignatureContract(Base, frozen=True):
 
     name: TensorName
     method: Literal["Predict", "Classify", "Regress"] = "Predict"
-    inputs: Annotated[dict[TensorName, TensorContract], Meta(max_length=64)] = field(default_factory=dict)
-    outputs: Annotated[dict[TensorName, TensorContract], Meta(max_length=64)] = field(default_factory=dict)
+    inputs: Annotated[dict[TensorName, TensorContract], Meta(max_length=64)] = field(
+        default_factory=dict
+    )
+    outputs: Annotated[dict[TensorName, TensorContract], Meta(max_length=64)] = field(
+        default_factory=dict
+    )
 
 
 Client = Literal["RESTRow", "RESTColumn", "GRPC"]
@@ -351,7 +241,9 @@ class Ops(Base, frozen=True):
 
     python: Annotated[
         Literal["Forbid", "Allow"],
-        Meta(description="Ops that need a Python interpreter load in TF Serving but fail every request."),
+        Meta(
+            description="Ops that need a Python interpreter load in TF Serving but fail every request."
+        ),
     ] = "Forbid"
 
 
@@ -371,12 +263,17 @@ class Step(Base, frozen=True):
         Duration,
         Meta(
             description="How long the step lasts once every router carries its weight.",
-            extra_json_schema=_cel(
-                ("duration(self) <= duration('168h')", "must be at most 168h; use pause: true to wait for a person")
+            extra_json_schema=cel(
+                (
+                    "duration(self) <= duration('168h')",
+                    "must be at most 168h; use pause: true to wait for a person",
+                )
             ),
         ),
     ] = "0s"
-    pause: Annotated[bool, Meta(description="Wait here, after the hold, for the verb promote.")] = False
+    pause: Annotated[bool, Meta(description="Wait here, after the hold, for the verb promote.")] = (
+        False
+    )
 
 
 class Rollout(Base, frozen=True):
@@ -387,9 +284,10 @@ class Rollout(Base, frozen=True):
         Meta(
             max_length=20,
             description="Weights of the candidate in order; 100 is implied at the end.",
-            extra_json_schema=_cel(
+            extra_json_schema=cel(
                 (
-                    "self.map(s, s.weight).isSorted() && self.all(s, self.exists_one(t, t.weight == s.weight))",
+                    "self.map(s, s.weight).isSorted() && "
+                    "self.all(s, self.exists_one(t, t.weight == s.weight))",
                     "weights must rise from step to step; 100 is implied after the last one",
                 )
             ),
@@ -399,7 +297,7 @@ class Rollout(Base, frozen=True):
         Duration,
         Meta(
             description="Longest time without progress; holds and pauses do not count.",
-            extra_json_schema=_cel(
+            extra_json_schema=cel(
                 (
                     "duration(self) >= duration('10s') && duration(self) <= duration('168h')",
                     "must be between 10s and 168h",
@@ -411,7 +309,7 @@ class Rollout(Base, frozen=True):
         Duration,
         Meta(
             description="How long the former stable revision stays after it lost its traffic.",
-            extra_json_schema=_cel(("duration(self) <= duration('168h')", "must be at most 168h")),
+            extra_json_schema=cel(("duration(self) <= duration('168h')", "must be at most 168h")),
         ),
     ] = "30s"
 
@@ -420,10 +318,18 @@ class Router(Base, frozen=True):
     """The Envoy in front of the revisions."""
 
     replicas: Annotated[int, Meta(ge=1, le=100)] = 2
-    image: Annotated[
-        str,
-        Meta(pattern=r"^[^\s]+$", min_length=1, max_length=512, description="Default: the operator's setting."),
-    ] | None = None
+    image: (
+        Annotated[
+            str,
+            Meta(
+                pattern=r"^[^\s]+$",
+                min_length=1,
+                max_length=512,
+                description="Default: the operator's setting.",
+            ),
+        ]
+        | None
+    ) = None
     resources: Resources = Resources()
 
 
@@ -439,14 +345,18 @@ class Spec(Base, frozen=True):
 
     source: Source
     serving: Serving
-    model_name: Annotated[
-        str,
-        Meta(
-            pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$",
-            max_length=128,
-            description="What clients put into /v1/models/NAME; default: the object's name. It never changes.",
-        ),
-    ] | None = None
+    model_name: (
+        Annotated[
+            str,
+            Meta(
+                pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$",
+                max_length=128,
+                description="What clients put into /v1/models/NAME; default: the object's name. "
+                "It never changes.",
+            ),
+        ]
+        | None
+    ) = None
     versions: Versions = Versions()
     gate: Gate = Gate()
     rollout: Rollout = Rollout()
@@ -471,22 +381,3 @@ ROOT_RULES: tuple[Rule, ...] = (
         "create a second SavedModelDeployment for the new name",
     ),
 )
-
-_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
-
-
-def seconds(duration: str) -> float:
-    """Seconds of a duration of the CRD.
-
-    >>> seconds("1m30s"), seconds("250ms")
-    (90.0, 0.25)
-    """
-    total, digits, unit = 0.0, "", ""
-    for char in duration + "0":
-        if char.isdigit():
-            if unit:
-                total, digits, unit = total + int(digits) * _UNITS[unit], "", ""
-            digits += char
-        else:
-            unit += char
-    return total

@@ -24,12 +24,16 @@ class Create:
 
 @dataclass(frozen=True)
 class Apply:
-    """Server-side apply with our field manager and the resourceVersion that was seen."""
+    """Server-side apply with our field manager and the resourceVersion that was seen.
+
+    `drift`: somebody else changed what is put back here.
+    """
 
     manifest: Manifest
     uid: str
     resource_version: str
     why: str
+    drift: bool = False
 
 
 @dataclass(frozen=True)

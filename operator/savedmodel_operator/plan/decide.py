@@ -1,0 +1,234 @@
+"""One cycle's decision: `Snapshot → Plan`. Pure; the only door into this room.
+
+memory ─► verbs ─► target ─► supersede? ─► start (gate) ─► rollout ─► route ─► writes ─► status
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from savedmodel_operator import status as status_builder
+from savedmodel_operator.api import names
+from savedmodel_operator.api.reasons import Reason
+from savedmodel_operator.api.types import Compatibility, Gate
+from savedmodel_operator.gate import Outcome, check_static
+from savedmodel_operator.plan import rollout, verbs
+from savedmodel_operator.plan.actions import Action, Apply, Event, Plan
+from savedmodel_operator.plan.children import World
+from savedmodel_operator.plan.desired import Wanted, plan_writes
+from savedmodel_operator.plan.memory import Candidate, Memory, Past, Rejection
+from savedmodel_operator.plan.rollout import LOOK_AGAIN, Progress, Wait
+from savedmodel_operator.plan.routing import Retired, RouterState, build_route, find_retired
+from savedmodel_operator.plan.snapshot import Snapshot
+from savedmodel_operator.plan.target import Choice, Target, choose, gate_hash
+from savedmodel_operator.savedmodel.facts import ModelFacts
+from savedmodel_operator.workload.revision import serving_hash
+
+SETTLED = 10.0  # seconds after which an unanswering router is asked less often
+WRITTEN_AGAIN = 1.0  # seconds after writes until the world is looked at again without an event
+
+
+@dataclass(frozen=True)
+class Turn:
+    """The rollout's part of a cycle."""
+
+    memory: Memory
+    weight: int
+    replicas: int
+    wait: Wait
+    events: tuple[Event, ...]
+
+
+def decide(snapshot: Snapshot) -> Plan:
+    """The whole plan for one object."""
+    world = World(snapshot)
+    if snapshot.deleting:
+        return Plan((), snapshot.status, (), None, Reason.Serving, "it is being deleted")
+    before, router = world.recovered_memory(), RouterState(world)
+    handled = verbs.handle(snapshot, before, len(rollout.steps_of(world, before)))
+    choice = choose(world, handled.memory)
+    turn = _take_turn(world, router, handled, choice)
+    choice = choose(world, turn.memory)
+    retired = find_retired(world, turn.memory)
+    wanted = Wanted(
+        memory=turn.memory,
+        before=before,
+        route=build_route(world, turn.memory, router, retired, turn.weight),
+        retired=retired,
+        candidate_replicas=turn.replicas,
+        target=choice.target,
+    )
+    actions = plan_writes(world, router, wanted)
+    view = status_builder.Report(world, router, turn.memory, choice, turn.wait, retired)
+    return Plan(
+        actions=actions,
+        status=status_builder.build(view),
+        events=(*handled.events, *turn.events, *_drift_events(actions)),
+        wake_at=_wake_at(world, router, retired, turn.wait, actions),
+        reason=turn.wait.reason,
+        sentence=turn.wait.sentence,
+    )
+
+
+def _take_turn(world: World, router: RouterState, handled: verbs.Handled, choice: Choice) -> Turn:
+    memory, events = _supersede(world, handled.memory, choice)
+    if memory.candidate is None:
+        memory, wait, more = _start(world, router, memory, choice)
+        events += more
+        if memory.candidate is None:
+            return Turn(memory, 0, 0, wait, events)
+    held = handled.memory.candidate
+    same = held is not None and held.revision == memory.candidate.revision
+    progress: Progress = rollout.advance(
+        world, router, memory, handled.advance and same, handled.abort if same else None
+    )
+    return Turn(
+        progress.memory,
+        progress.weight,
+        progress.replicas,
+        progress.wait,
+        (*events, *progress.events),
+    )
+
+
+def _supersede(world: World, memory: Memory, choice: Choice) -> tuple[Memory, tuple[Event, ...]]:
+    """The candidate ends when something newer is wanted, never because the bucket lost sight of it."""
+    candidate, target = memory.candidate, choice.target
+    if candidate is None or target is None or target.revision == candidate.revision:
+        return memory, ()
+    record = world.revision(candidate.revision).record
+    served_alike = record is not None and record.serving_hash == serving_hash(world.snapshot.spec)
+    if target.number < candidate.number and served_alike:
+        return memory, ()
+    text = f"{candidate.revision} gives way to {target.revision}"
+    past = Past(
+        candidate.number,
+        candidate.fingerprint,
+        candidate.revision,
+        Reason.Superseded,
+        text,
+        world.snapshot.now,
+    )
+    return replace(memory, candidate=None).remember(past), (Event(Reason.Superseded, text),)
+
+
+def _start(
+    world: World, router: RouterState, memory: Memory, choice: Choice
+) -> tuple[Memory, Wait, tuple[Event, ...]]:
+    """A new candidate, if one is wanted, the way is free and the gate lets it in."""
+    target = choice.target
+    if target is None:
+        return memory, Wait(choice.reason, choice.message), ()
+    if memory.stable is not None and target.revision == memory.stable.revision:
+        return memory, _serving(world, memory, choice), ()
+    leaving = _leaving(world, router, memory, target)
+    if leaving:
+        return memory, Wait(Reason.Superseded, f"waiting until {leaving} is gone"), ()
+    if target.facts is None or target.lock is None:
+        text = f"the headers of version {target.number} are being read"
+        return memory, Wait(Reason.SourcePending, text), ()
+    verdict = check_static(
+        target.facts,
+        _stable_facts(world, memory),
+        _gate_for(world, target),
+        world.snapshot.spec.serving.options.tags,
+    )
+    if verdict.outcome is Outcome.Errored:
+        return memory, Wait(Reason.CheckErrored, verdict.message), ()
+    if verdict.outcome is Outcome.Rejected:
+        return _refuse(world, memory, target, verdict.reason, verdict.message)
+    now = world.snapshot.now
+    candidate = Candidate(
+        target.number, target.fingerprint, target.revision, since=now, progress_since=now
+    )
+    text = f"{target.revision} passed the gate and is started"
+    event = Event(Reason.GatePassed, text)
+    return replace(memory, candidate=candidate), Wait(Reason.GatePassed, text), (event,)
+
+
+def _serving(world: World, memory: Memory, choice: Choice) -> Wait:
+    assert memory.stable is not None
+    ready = world.revision(memory.stable.revision).ready_replicas
+    text = (
+        f"version {memory.stable.number} serves on {ready} of {world.snapshot.spec.replicas} pods"
+    )
+    if choice.refused is not None:
+        text += f"; version {choice.refused.number} stays out: {choice.refused.message}"
+    return Wait(Reason.Serving, text)
+
+
+def _leaving(world: World, router: RouterState, memory: Memory, target: Target) -> str | None:
+    """A revision that ended as candidate and is not gone yet. A former stable in its delay may stay."""
+    for gone in find_retired(world, memory):
+        ended = any(
+            p.revision == gone.view.name and p.outcome is not Reason.Promoted
+            for p in memory.history
+        )
+        weighted = router.weights.get(gone.view.name, 0) > 0
+        if (ended or weighted) and gone.view.name != target.revision:
+            return gone.view.name
+    return None
+
+
+def _stable_facts(world: World, memory: Memory) -> ModelFacts | None:
+    """What stable offers to its clients, by its own record."""
+    record = world.revision(memory.stable.revision).record if memory.stable else None
+    return record.facts if record else None
+
+
+def _gate_for(world: World, target: Target) -> Gate:
+    """Stable here once: it skips compatibility when it comes back (design §2)."""
+    gate = world.snapshot.spec.gate
+    if world.revision(target.revision).annotation(names.ANNOTATION_PROMOTED_AT):
+        return Gate(gate.signatures, Compatibility("None", gate.compatibility.clients), gate.ops)
+    return gate
+
+
+def _refuse(
+    world: World, memory: Memory, target: Target, reason: Reason, message: str
+) -> tuple[Memory, Wait, tuple[Event, ...]]:
+    text = f"version {target.number} is refused before any traffic: {message}"
+    entry = Rejection(
+        target.number,
+        target.fingerprint,
+        target.revision,
+        Reason.Rejected,
+        reason,
+        text,
+        world.snapshot.now,
+        gate_hash(world.snapshot.spec),
+    )
+    return (
+        memory.reject(entry),
+        Wait(Reason.Rejected, text),
+        (Event(Reason.Rejected, text, warning=True),),
+    )
+
+
+def _drift_events(actions: Iterable[Action]) -> tuple[Event, ...]:
+    return tuple(
+        Event(Reason.DriftCorrected, f"put back {a.why}")
+        for a in actions
+        if isinstance(a, Apply) and a.drift
+    )
+
+
+def _wake_at(
+    world: World,
+    router: RouterState,
+    retired: Iterable[Retired],
+    wait: Wait,
+    actions: tuple[Action, ...],
+) -> float | None:
+    """The earliest moment at which time alone may change the decision."""
+    now = world.snapshot.now
+    times = [gone.until for gone in retired if gone.until > now]
+    if wait.wake_at is not None:
+        times.append(wait.wake_at)
+    if not router.verified and router.hash is not None:
+        young = now - router.written_at < SETTLED
+        times.append(now + (LOOK_AGAIN if young else WRITTEN_AGAIN))
+    if actions:
+        times.append(now + WRITTEN_AGAIN)
+    return min(times) if times else None

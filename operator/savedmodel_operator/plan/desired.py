@@ -1,0 +1,314 @@
+"""From memory and route to the list of writes: create, put back, scale, route, retire. Pure.
+
+The order of the list is the order of safety: capacity is added before traffic moves, traffic
+moves before anything is taken away, and what is taken away was proved unused by the routers'
+own answers in this very snapshot. So the list may be cut off anywhere.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from savedmodel_operator.api import names
+from savedmodel_operator.plan import memory as memories
+from savedmodel_operator.plan.actions import Action, Annotate, Apply, Create, Delete, Manifest
+from savedmodel_operator.plan.children import RevisionView, World
+from savedmodel_operator.plan.memory import Memory
+from savedmodel_operator.plan.routing import (
+    NUDGE_AGAIN,
+    ROLLBACK_PATIENCE,
+    Retired,
+    RouterState,
+    encode_weights,
+    may_delete,
+)
+from savedmodel_operator.plan.target import Target
+from savedmodel_operator.workload import lock as lock_builder
+from savedmodel_operator.workload import router as router_builder
+from savedmodel_operator.workload.drift import first_difference
+from savedmodel_operator.workload.envoy import RoutePlan, config_hash
+from savedmodel_operator.workload.model import with_replicas
+from savedmodel_operator.workload.owner import Owner
+from savedmodel_operator.workload.revision import RevisionRecord, build_record, read_record
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What decide settled on."""
+
+    memory: Memory
+    before: Memory  # as stored: nothing that it still names is deleted
+    route: RoutePlan
+    retired: tuple[Retired, ...]
+    candidate_replicas: int
+    target: Target | None  # source of lock and facts for a revision that is not there yet
+
+
+def plan_writes(world: World, router: RouterState, wanted: Wanted) -> tuple[Action, ...]:
+    """All writes of this cycle, in the order of safety."""
+    owner = Owner(world.snapshot.name, world.snapshot.namespace, world.snapshot.uid)
+    return (
+        *_router_parts(world, owner, wanted),
+        *_revision_parts(world, owner, wanted),
+        *_route_parts(world, owner, router, wanted),
+        *_marks(world, wanted),
+        *_retire(world, router, wanted),
+        *_collect(world, wanted),
+    )
+
+
+def _put(world: World, manifest: Manifest, why: str = "") -> Iterator[Action]:
+    """Create it, or put back the first field that differs."""
+    kind, name = manifest["kind"], manifest["metadata"]["name"]
+    seen = world.find(kind, name)
+    if seen is None:
+        yield Create(manifest, why or f"{kind} {name} is missing")
+        return
+    difference = first_difference(manifest, seen.body)
+    if difference is not None:
+        text = why or f"{kind} {name}: {difference}"
+        yield Apply(manifest, seen.uid, seen.resource_version, text, drift=not why)
+
+
+def _router_parts(world: World, owner: Owner, wanted: Wanted) -> Iterator[Action]:
+    """The router itself. Its pods change only outside rollouts."""
+    spec, settings = world.snapshot.spec, world.snapshot.settings
+    yield from _put(world, router_builder.build_service(owner))
+    if world.find("ConfigMap", names.router_name(owner.name)) is None:
+        yield from _put(world, _config(world, owner, wanted.route))
+    for policy in router_builder.build_network_policies(owner, settings):
+        yield from _put(world, policy)
+    yield from _put(world, router_builder.build_pdb(owner))
+    seen = world.find("Deployment", names.router_name(owner.name))
+    if seen is None or wanted.memory.candidate is None:
+        yield from _put(world, router_builder.build_deployment(owner, spec, settings))
+
+
+def _config(world: World, owner: Owner, route: RoutePlan) -> dict[str, Any]:
+    manifest = router_builder.build_configmap(owner, route, world.snapshot.now)
+    marks = {
+        names.ANNOTATION_ROUTE: encode_weights(route),
+        names.ANNOTATION_CONFIG: config_hash(route),
+        names.ANNOTATION_WRITTEN_AT: memories.timestamp(world.snapshot.now),
+    }
+    meta = dict(manifest["metadata"])
+    meta["annotations"] = {**meta.get("annotations", {}), **marks}
+    return {**manifest, "metadata": meta}
+
+
+def _revision_parts(world: World, owner: Owner, wanted: Wanted) -> Iterator[Action]:
+    """Stable first, then the candidate: lock, record, Service, Deployment, budget."""
+    spec = world.snapshot.spec
+    if wanted.memory.stable is not None:
+        name = wanted.memory.stable.revision
+        yield from _one_revision(world, owner, wanted, name, spec.replicas)
+    if wanted.memory.candidate is not None:
+        name = wanted.memory.candidate.revision
+        yield from _one_revision(world, owner, wanted, name, wanted.candidate_replicas)
+
+
+def _one_revision(
+    world: World, owner: Owner, wanted: Wanted, name: str, replicas: int
+) -> Iterator[Action]:
+    view = world.revision(name)
+    yield from _identity_parts(world, owner, wanted, view)
+    record = view.record or _fresh_record(world, owner, wanted, name)
+    if record is None:
+        return
+    yield from _put(world, record.service)
+    yield from _put(
+        world, with_replicas(record.deployment, replicas), _scaling(view, record, replicas)
+    )
+    yield from _put(world, record.pdb)
+
+
+def _scaling(view: RevisionView, record: RevisionRecord, replicas: int) -> str:
+    """A change of scale alone is no drift; everything else is named by its first difference."""
+    if view.deployment is None or view.scale == replicas:
+        return ""
+    if first_difference(with_replicas(record.deployment, view.scale), view.deployment.body):
+        return ""
+    return f"scale {view.name} from {view.scale} to {replicas}"
+
+
+def _identity_parts(
+    world: World, owner: Owner, wanted: Wanted, view: RevisionView
+) -> Iterator[Action]:
+    """Lock and record: immutable, made once, owned for ever."""
+    target = _source_of(world, wanted, view.name)
+    if view.lock is not None:
+        yield from _keep_owned(view.lock, owner)
+    elif target is not None and target.lock is not None:
+        yield Create(
+            lock_builder.build_lock(owner, view.name, target.lock),
+            f"the lock of {view.name} is missing",
+        )
+    if view.record_object is not None:
+        yield from _keep_owned(view.record_object, owner)
+    elif (body := _record_manifest(world, owner, wanted, view.name)) is not None:
+        yield Create(body, f"the record of {view.name} is missing")
+
+
+def _source_of(world: World, wanted: Wanted, revision: str) -> Target | None:
+    """The target, if it is this revision; else what the bucket still has of its identity."""
+    if wanted.target is not None and wanted.target.revision == revision:
+        return wanted.target
+    held = next(
+        (
+            h
+            for h in (wanted.memory.stable, wanted.memory.candidate)
+            if h and h.revision == revision
+        ),
+        None,
+    )
+    for version in world.snapshot.source.versions if held else ():
+        if held and (version.number, version.fingerprint) == (held.number, held.fingerprint):
+            return Target(held.number, held.fingerprint, revision, version.facts, version.lock)
+    return None
+
+
+def _record_manifest(
+    world: World, owner: Owner, wanted: Wanted, revision: str
+) -> dict[str, Any] | None:
+    target = _source_of(world, wanted, revision)
+    if target is None or target.lock is None or target.facts is None:
+        return None
+    snapshot = world.snapshot
+    return build_record(
+        owner, revision, target.lock, target.facts, snapshot.spec, snapshot.settings
+    )
+
+
+def _fresh_record(
+    world: World, owner: Owner, wanted: Wanted, revision: str
+) -> RevisionRecord | None:
+    """The record that this very cycle creates, so that the first cycle makes all objects."""
+    body = _record_manifest(world, owner, wanted, revision)
+    return read_record(body) if body is not None else None
+
+
+def _keep_owned(seen: Any, owner: Owner) -> Iterator[Action]:
+    """Put the owner reference and labels back on an immutable child."""
+    meta = seen.body.get("metadata", {})
+    marks = {"labels": meta.get("labels", {}), "ownerReferences": [owner.reference()]}
+    if (
+        first_difference({"metadata": {"ownerReferences": marks["ownerReferences"]}}, seen.body)
+        is None
+    ):
+        return
+    manifest = {k: v for k, v in seen.body.items() if k not in ("metadata", "status")}
+    manifest["metadata"] = {"name": seen.name, "namespace": owner.namespace, **marks}
+    yield Apply(
+        manifest, seen.uid, seen.resource_version, f"{seen.kind} {seen.name} lost its owner"
+    )
+
+
+def _route_parts(
+    world: World, owner: Owner, router: RouterState, wanted: Wanted
+) -> Iterator[Action]:
+    """The configuration, then a nudge for each pod that does not carry it yet."""
+    seen = world.find("ConfigMap", names.router_name(owner.name))
+    if seen is None:
+        return
+    manifest = _config(world, owner, wanted.route)
+    written = manifest["metadata"]["annotations"].pop(names.ANNOTATION_WRITTEN_AT)
+    difference = first_difference(manifest, seen.body)
+    if difference is not None:
+        manifest["metadata"]["annotations"][names.ANNOTATION_WRITTEN_AT] = written
+        words = _route_words(router, wanted.route)
+        why = words or f"ConfigMap {seen.name}: {difference}"
+        yield Apply(manifest, seen.uid, seen.resource_version, why, drift=not words)
+    yield from _nudges(world, router, config_hash(wanted.route))
+    yield from _evict(world, router, wanted)
+
+
+def _route_words(router: RouterState, route: RoutePlan) -> str:
+    now = {b.revision: b.weight for b in route.backends}
+    if now == dict(router.weights):
+        return ""
+    return "route " + (", ".join(f"{k} {v} %" for k, v in now.items()) or "nothing")
+
+
+def _nudges(world: World, router: RouterState, config: str) -> Iterator[Action]:
+    """A changed annotation makes the kubelet sync the pod at once (facts/cluster.md)."""
+    now = world.snapshot.now
+    for pod in router.running:
+        if pod.terminating or pod.revision == config:
+            continue
+        told, _, at = (pod.nudge or "").partition("@")
+        last = memories.unix(at)
+        if told == config and last is not None and now - last < NUDGE_AGAIN:
+            continue
+        mark = {names.ANNOTATION_NUDGE: f"{config}@{memories.timestamp(now)}"}
+        yield Annotate("Pod", pod.name, pod.uid, mark, f"router {pod.name} carries another route")
+
+
+def _evict(world: World, router: RouterState, wanted: Wanted) -> Iterator[Action]:
+    """In a rollback, a router pod that cannot be verified goes, while another one is proved."""
+    failed = {r.revision for r in wanted.before.rejected}
+    if not any(r.view.name in failed for r in wanted.retired):
+        return
+    if router.hash != config_hash(wanted.route):
+        return
+    proved = [p for p in router.running if p.ready and p.revision == router.hash]
+    stuck = [p for p in router.stale if not p.terminating]
+    if proved and stuck and world.snapshot.now - router.written_at >= ROLLBACK_PATIENCE:
+        why = f"router {stuck[0].name} did not take the rollback within {ROLLBACK_PATIENCE:g} s"
+        yield Delete("Pod", stuck[0].name, stuck[0].uid, why)
+
+
+def _marks(world: World, wanted: Wanted) -> Iterator[Action]:
+    """Promotions and refusals stand on the records too, so that a lost status can be rebuilt."""
+    stable = wanted.memory.stable
+    if stable is not None:
+        stamp = memories.timestamp(stable.since)
+        yield from _mark(world, stable.revision, names.ANNOTATION_PROMOTED_AT, stamp)
+    for entry in wanted.memory.rejected:
+        text = json.dumps(memories.write_rejection(entry), sort_keys=True)
+        yield from _mark(world, entry.revision, names.ANNOTATION_REJECTED, text)
+    refused = {entry.revision for entry in wanted.memory.rejected}
+    for view in world.revisions.values():
+        if view.name not in refused and view.annotation(names.ANNOTATION_REJECTED):
+            yield from _mark(world, view.name, names.ANNOTATION_REJECTED, "")
+
+
+def _mark(world: World, revision: str, key: str, value: str) -> Iterator[Action]:
+    view = world.revision(revision)
+    if view.record_object is not None and view.annotation(key) != value:
+        seen = view.record_object
+        yield Annotate(seen.kind, seen.name, seen.uid, {key: value}, f"remember on {seen.name}")
+
+
+def _retire(world: World, router: RouterState, wanted: Wanted) -> Iterator[Action]:
+    """Workloads that no router knows any more."""
+    before = {h.revision for h in (wanted.before.stable, wanted.before.candidate) if h}
+    for gone in wanted.retired:
+        if gone.view.name in before or not may_delete(world, router, gone):
+            continue
+        for seen in gone.view.workload:
+            why = f"{gone.view.name} is retired"
+            yield Delete(seen.kind, seen.name, seen.uid, why)
+
+
+def _collect(world: World, wanted: Wanted) -> Iterator[Action]:
+    """Locks and records live as long as their history or refusal."""
+    kept = {
+        h.revision for m in (wanted.memory, wanted.before) for h in (m.stable, m.candidate) if h
+    }
+    kept |= {e.revision for e in (*wanted.memory.rejected, *wanted.memory.history)}
+    if wanted.target is not None:
+        kept.add(wanted.target.revision)
+    for view in world.revisions.values():
+        if view.name in kept or view.running:
+            continue
+        for seen in (view.lock, view.record_object):
+            if seen is not None:
+                yield Delete(seen.kind, seen.name, seen.uid, f"{view.name} left the history")
+
+
+def describe(actions: Iterable[Action]) -> str:
+    """The writes in one line, for the log."""
+    return "; ".join(a.why for a in actions)

@@ -1,0 +1,283 @@
+"""What the planner remembers between cycles: the part of status that cannot be observed again.
+
+`Memory` is read from status, changed by pure rules, and written back whole. When status is lost,
+`recover` rebuilds what the children still tell: promotions and rejections are marked on the
+revision records. A second look at the world always beats what stands here.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any
+
+from savedmodel_operator.api.reasons import Reason
+
+KEPT = 10  # entries of rejected[] and history[] each; a status stays below 16 KiB
+
+
+def timestamp(seconds: float) -> str:
+    """RFC 3339 with milliseconds, for status and annotations."""
+    return (
+        datetime.fromtimestamp(seconds, UTC)
+        .isoformat(timespec="milliseconds")
+        .replace("+00:00", "Z")
+    )
+
+
+def unix(text: str | None) -> float | None:
+    """Unix seconds of a timestamp of ours; None for none or a damaged one."""
+    if not text:
+        return None
+    try:
+        return datetime.fromisoformat(text).timestamp()
+    except ValueError:
+        return None
+
+
+@dataclass(frozen=True)
+class Stable:
+    """The revision that holds the traffic."""
+
+    number: int
+    fingerprint: str
+    revision: str
+    since: float
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """The revision being tried.
+
+    `step` indexes spec.rollout.steps; one past the last is the implied 100 %. `step_since` is when
+    that step's weight was verified on every router, None before. `progress_since` is the base of
+    the deadline's clock. `full`: a person skipped the remaining steps.
+    """
+
+    number: int
+    fingerprint: str
+    revision: str
+    since: float
+    step: int = 0
+    step_since: float | None = None
+    progress_since: float = 0.0
+    full: bool = False
+    live_checked: bool = False
+    weight: int = 0
+
+
+@dataclass(frozen=True)
+class Rejection:
+    """A version that is not tried again: `kind` Rejected (by the gate) or RolledBack.
+
+    A gate's refusal binds this identity under this gate (`gate` is its hash); a rollback binds the
+    revision.
+    """
+
+    number: int
+    fingerprint: str
+    revision: str
+    kind: Reason
+    reason: Reason
+    message: str
+    at: float
+    gate: str = ""
+
+
+@dataclass(frozen=True)
+class Past:
+    """How an earlier stable or candidate ended. `at` of Promoted-over ones starts the delay."""
+
+    number: int
+    fingerprint: str
+    revision: str
+    outcome: Reason
+    message: str
+    at: float
+
+
+@dataclass(frozen=True)
+class Memory:
+    """All of it."""
+
+    stable: Stable | None = None
+    candidate: Candidate | None = None
+    rejected: tuple[Rejection, ...] = ()  # newest first
+    history: tuple[Past, ...] = ()  # newest first
+    high_water_mark: int | None = None
+    last_action: str | None = None  # None: never recorded
+
+    def reject(self, entry: Rejection) -> Memory:
+        """With one more rejection; what falls off the end raises the high-water mark."""
+        kept = (entry, *(r for r in self.rejected if r.revision != entry.revision))
+        evicted = [r.number for r in kept[KEPT:]]
+        mark = max([*evicted, -1 if self.high_water_mark is None else self.high_water_mark])
+        return replace(self, rejected=kept[:KEPT], high_water_mark=mark if mark >= 0 else None)
+
+    def forget_rejections(self, number: int) -> Memory:
+        """As a person asked: this number may be tried again."""
+        mark = self.high_water_mark
+        return replace(
+            self,
+            rejected=tuple(r for r in self.rejected if r.number != number),
+            high_water_mark=None if mark is not None and number <= mark else mark,
+        )
+
+    def remember(self, past: Past) -> Memory:
+        """With one more entry of history."""
+        return replace(self, history=(past, *self.history)[:KEPT])
+
+
+def read(status: Mapping[str, Any]) -> Memory:
+    """The memory in a stored status; damaged entries are dropped, never guessed."""
+    return Memory(
+        stable=_read_stable(status.get("stable")),
+        candidate=_read_candidate(status.get("candidate")),
+        rejected=tuple(_entries(_read_rejection, status.get("rejected"))),
+        history=tuple(_entries(_read_past, status.get("history"))),
+        high_water_mark=status.get("highWaterMark"),
+        last_action=status.get("lastHandledAction"),
+    )
+
+
+def is_lost(status: Mapping[str, Any]) -> bool:
+    """Whether this status never held a memory (new object) or lost it."""
+    return status.get("observedGeneration", -1) == -1 and "lastHandledAction" not in status
+
+
+def recover(records: Iterable[tuple[str, int, str, float | None, str | None]]) -> Memory:
+    """Memory from revision records: (revision, number, fingerprint, promoted at, rejected JSON)."""
+    memory = Memory()
+    newest: Stable | None = None
+    for revision, number, fingerprint, promoted_at, rejected in sorted(records, key=lambda r: r[0]):
+        entry = _read_rejection(_json(rejected)) if rejected else None
+        if entry is not None:
+            memory = memory.reject(entry)
+        elif promoted_at is not None and (newest is None or promoted_at > newest.since):
+            newest = Stable(number, fingerprint, revision, promoted_at)
+    return replace(memory, stable=newest)
+
+
+def write_stable(stable: Stable) -> dict[str, Any]:
+    """As it stands in status."""
+    return {
+        "number": stable.number,
+        "fingerprint": stable.fingerprint,
+        "revision": stable.revision,
+        "since": timestamp(stable.since),
+    }
+
+
+def write_candidate(candidate: Candidate) -> dict[str, Any]:
+    """As it stands in status."""
+    body: dict[str, Any] = {
+        "number": candidate.number,
+        "fingerprint": candidate.fingerprint,
+        "revision": candidate.revision,
+        "since": timestamp(candidate.since),
+        "step": candidate.step,
+        "progressSince": timestamp(candidate.progress_since),
+        "full": candidate.full,
+        "liveChecked": candidate.live_checked,
+        "weight": candidate.weight,
+    }
+    if candidate.step_since is not None:
+        body["stepSince"] = timestamp(candidate.step_since)
+    return body
+
+
+def write_rejection(entry: Rejection) -> dict[str, Any]:
+    """As it stands in status, and as JSON on the revision's record."""
+    return {
+        "number": entry.number,
+        "fingerprint": entry.fingerprint,
+        "revision": entry.revision,
+        "kind": entry.kind.value,
+        "reason": entry.reason.value,
+        "message": entry.message,
+        "at": timestamp(entry.at),
+        "gate": entry.gate,
+    }
+
+
+def write_past(past: Past) -> dict[str, Any]:
+    """As it stands in status."""
+    return {
+        "number": past.number,
+        "fingerprint": past.fingerprint,
+        "revision": past.revision,
+        "outcome": past.outcome.value,
+        "message": past.message,
+        "at": timestamp(past.at),
+    }
+
+
+def _json(text: str) -> object:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return None
+
+
+def _entries(reader: Any, raw: Any) -> Iterable[Any]:
+    return (e for e in map(reader, raw if isinstance(raw, list) else ()) if e is not None)
+
+
+def _read_stable(raw: Any) -> Stable | None:
+    try:
+        return Stable(
+            int(raw["number"]), raw["fingerprint"], raw["revision"], unix(raw.get("since")) or 0.0
+        )
+    except (TypeError, KeyError, ValueError):
+        return None
+
+
+def _read_candidate(raw: Any) -> Candidate | None:
+    try:
+        since = unix(raw.get("since")) or 0.0
+        return Candidate(
+            number=int(raw["number"]),
+            fingerprint=raw["fingerprint"],
+            revision=raw["revision"],
+            since=since,
+            step=max(0, int(raw.get("step", 0))),
+            step_since=unix(raw.get("stepSince")),
+            progress_since=unix(raw.get("progressSince")) or since,
+            full=bool(raw.get("full", False)),
+            live_checked=bool(raw.get("liveChecked", False)),
+            weight=int(raw.get("weight", 0)),
+        )
+    except (TypeError, KeyError, ValueError, AttributeError):
+        return None
+
+
+def _read_rejection(raw: Any) -> Rejection | None:
+    try:
+        return Rejection(
+            number=int(raw["number"]),
+            fingerprint=raw["fingerprint"],
+            revision=raw["revision"],
+            kind=Reason(raw["kind"]),
+            reason=Reason(raw["reason"]),
+            message=raw.get("message", ""),
+            at=unix(raw.get("at")) or 0.0,
+            gate=raw.get("gate", ""),
+        )
+    except (TypeError, KeyError, ValueError):
+        return None
+
+
+def _read_past(raw: Any) -> Past | None:
+    try:
+        return Past(
+            number=int(raw["number"]),
+            fingerprint=raw["fingerprint"],
+            revision=raw["revision"],
+            outcome=Reason(raw["outcome"]),
+            message=raw.get("message", ""),
+            at=unix(raw.get("at")) or 0.0,
+        )
+    except (TypeError, KeyError, ValueError):
+        return None

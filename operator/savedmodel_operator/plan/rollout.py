@@ -1,0 +1,391 @@
+"""The rollout: what happens to the candidate in this cycle. Pure rules, one per paragraph.
+
+                     gate refuses                       abort, crash loop, lost pods, deadline
+        target ────────────────► Rejected      ┌──────────────────────────────► RolledBack
+          │ gate passes                        │
+          ▼                                    │
+      candidate ─► scaled ─► live checks ─► members ─► weight ─► hold ─► pause ─┐
+          ▲                                                                     │ next step
+          └─────────────────────────────────────────────────────────────────────┤
+                                                          after 100 % verified  ▼
+                                                                             stable
+
+What happens if …
+- … capacity goes missing in a step: the step starts over; its weight stays while a pod is ready.
+- … no candidate pod is ready: weight 0 before anything else; it ends, unless a pod is only being
+  drained, then it waits.
+- … a newer version or another serving spec arrives: the candidate ends as Superseded; the next one
+  starts at step 0 once its routes and pods are gone.
+- … the bucket cannot be read: nothing changes.
+- … the operator restarts: holds and deadlines go on, they are times in status.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from savedmodel_operator.api.reasons import Reason
+from savedmodel_operator.api.types import Step, seconds
+from savedmodel_operator.gate import Outcome
+from savedmodel_operator.plan.actions import Event
+from savedmodel_operator.plan.children import RevisionView, World
+from savedmodel_operator.plan.health import find_complaint
+from savedmodel_operator.plan.memory import Candidate, Memory, Past, Rejection, Stable
+from savedmodel_operator.plan.routing import RouterState
+
+LOOK_AGAIN = 0.2  # seconds between looks at routers that have not answered yet
+CHECK_AGAIN = 2.0  # seconds between tries of a live check that could not be done
+LOSS_REMEDY = "look at its pods with kubectl describe; use the action retry to try it again"
+
+
+@dataclass(frozen=True)
+class Wait:
+    """The candidate stays where it is. `clock_stops`: a hold, a pause, a person's choice."""
+
+    reason: Reason
+    sentence: str
+    wake_at: float | None = None
+    clock_stops: bool = False
+
+
+@dataclass(frozen=True)
+class End:
+    """The candidate is taken back. `kind`: Rejected by a live check, or RolledBack."""
+
+    kind: Reason
+    reason: Reason
+    sentence: str
+
+
+@dataclass(frozen=True)
+class Trial:
+    """All that a rule about the candidate may look at."""
+
+    world: World
+    router: RouterState
+    memory: Memory
+    candidate: Candidate
+    steps: tuple[Step, ...]
+    advance: bool  # a person leaves the present hold or pause
+
+    @property
+    def now(self) -> float:
+        """Unix seconds."""
+        return self.world.snapshot.now
+
+    @property
+    def view(self) -> RevisionView:
+        """The candidate's objects."""
+        return self.world.revision(self.candidate.revision)
+
+    @property
+    def last(self) -> bool:
+        """Whether this is the implied 100 %."""
+        return self.candidate.step >= len(self.steps)
+
+    @property
+    def weight(self) -> int:
+        """Percent that this step is to carry."""
+        return 100 if self.last else self.steps[self.candidate.step].weight
+
+    @property
+    def replicas(self) -> int:
+        """Pods that this step needs: ceil(weight × replicas)."""
+        return replicas_at(self.weight, self.world.snapshot.spec.replicas)
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What the rules made of the candidate: granted weight, where it waits, what to say."""
+
+    memory: Memory
+    weight: int
+    replicas: int
+    wait: Wait
+    events: tuple[Event, ...] = ()
+
+
+def replicas_at(weight: int, replicas: int) -> int:
+    """Candidate pods for a weight in percent.
+
+    >>> replicas_at(5, 3), replicas_at(50, 4), replicas_at(100, 4)
+    (1, 2, 4)
+    """
+    return max(1, math.ceil(weight * replicas / 100)) if replicas else 0
+
+
+def steps_of(world: World, memory: Memory) -> tuple[Step, ...]:
+    """The first revision takes no steps: there is nobody to share traffic with."""
+    return world.snapshot.spec.rollout.steps if memory.stable is not None else ()
+
+
+def advance(
+    world: World, router: RouterState, memory: Memory, by_hand: bool, abort: str | None
+) -> Progress:
+    """Carry the candidate as far as this snapshot allows."""
+    assert memory.candidate is not None
+    steps = steps_of(world, memory)
+    trial = Trial(world, router, memory, _within(memory.candidate, len(steps)), steps, by_hand)
+    end = End(Reason.RolledBack, Reason.Aborted, abort) if abort else _find_end(trial)
+    events: tuple[Event, ...] = ()
+    while end is None:
+        before = trial
+        trial, wait, end = _run_rules(trial)
+        events += _reached(before, trial)
+        if end is not None:
+            break
+        if wait is not None:
+            return _waiting(trial, wait, events)
+        if trial.last:
+            return _promote(trial, events)
+        moved = replace(
+            trial.candidate,
+            step=trial.candidate.step + 1,
+            step_since=None,
+            progress_since=trial.now,
+        )
+        trial = replace(trial, candidate=moved, advance=False)
+    return _take_back(trial, end, events)
+
+
+def _run_rules(trial: Trial) -> tuple[Trial, Wait | None, End | None]:
+    """Each rule in order; the first that waits or ends stops."""
+    for rule in _RULES:
+        verdict = rule(trial)
+        if isinstance(verdict, End):
+            return trial, None, verdict
+        if isinstance(verdict, Wait):
+            return trial, verdict, None
+        trial = replace(trial, candidate=verdict)
+    return trial, None, None
+
+
+def _find_end(trial: Trial) -> End | None:
+    """Evidence against the candidate, gravest first."""
+    complaint = find_complaint(trial.view)
+    if complaint is not None and complaint.fatal:
+        return End(Reason.RolledBack, complaint.reason, complaint.message)
+    carried = trial.router.weights.get(trial.candidate.revision, 0)
+    draining = any(p.terminating for p in trial.view.pods)
+    if carried and trial.memory.stable and not trial.view.ready_ips and not draining:
+        text = complaint.message if complaint else "none of its pods is ready any more"
+        return End(
+            Reason.RolledBack, Reason.PodsLost, f"it lost all its pods at {carried} %: {text}"
+        )
+    deadline = seconds(trial.world.snapshot.spec.rollout.deadline)
+    late = trial.now - trial.candidate.progress_since > deadline
+    if trial.candidate.step_since is None and late and trial.replicas:
+        reason = complaint.reason if complaint else Reason.DeadlineExceeded
+        text = f": {complaint.message}" if complaint else ""
+        return End(
+            Reason.RolledBack,
+            reason,
+            f"no progress within rollout.deadline ({trial.world.snapshot.spec.rollout.deadline}) "
+            f"at step {trial.candidate.step}{text}",
+        )
+    return None
+
+
+def _check_scale(trial: Trial) -> Candidate | Wait | End:
+    """Capacity before traffic: all pods of this step available."""
+    view, wanted = trial.view, trial.replicas
+    if wanted == 0:
+        return Wait(
+            Reason.CandidateStarting,
+            "serving.replicas is 0, so nothing is tried; raise it to go on",
+            clock_stops=True,
+        )
+    if view.scale >= wanted and view.ready_replicas >= wanted:
+        return trial.candidate
+    complaint = find_complaint(view)
+    if complaint is not None:
+        return Wait(complaint.reason, complaint.message)
+    return Wait(
+        Reason.CandidateStarting,
+        f"{view.ready_replicas} of {wanted} pods of {trial.candidate.revision} are ready",
+    )
+
+
+def _check_live(trial: Trial) -> Candidate | Wait | End:
+    """The gate's last part: the server itself says what it serves."""
+    if trial.candidate.live_checked:
+        return trial.candidate
+    verdict = trial.world.snapshot.live.get(trial.candidate.revision)
+    if verdict is None:
+        return Wait(
+            Reason.LiveChecksPending,
+            f"{trial.candidate.revision} runs; its own answers are being checked",
+            trial.now + CHECK_AGAIN,
+        )
+    if verdict.outcome is Outcome.Errored:
+        return Wait(Reason.CheckErrored, verdict.message, trial.now + CHECK_AGAIN)
+    if verdict.outcome is Outcome.Rejected:
+        return End(Reason.Rejected, verdict.reason, verdict.message)
+    return replace(trial.candidate, live_checked=True, progress_since=trial.now)
+
+
+def _check_members(trial: Trial) -> Candidate | Wait | End:
+    """No weight before every router sees every pod of it."""
+    if trial.candidate.step_since is not None:
+        return trial.candidate
+    in_route = trial.candidate.revision in trial.router.weights
+    if in_route and trial.router.verified and trial.router.has_members(trial.view):
+        return trial.candidate
+    stale = ", ".join(p.name for p in trial.router.stale)
+    return Wait(
+        Reason.RouterSyncing,
+        f"waiting until every router sees the pods of {trial.candidate.revision}"
+        + (f"; behind: {stale}" if stale else ""),
+        trial.now + LOOK_AGAIN,
+    )
+
+
+def _check_weight(trial: Trial) -> Candidate | Wait | End:
+    """The weight counts once every router carries it."""
+    if trial.candidate.step_since is not None:
+        return trial.candidate
+    carried = trial.router.weights.get(trial.candidate.revision, 0)
+    if carried == trial.weight and trial.router.verified:
+        return replace(
+            trial.candidate, step_since=trial.now, progress_since=trial.now, weight=trial.weight
+        )
+    return Wait(
+        Reason.WeightChanged,
+        f"{trial.weight} % for {trial.candidate.revision} is being carried to the routers",
+        trial.now + LOOK_AGAIN,
+    )
+
+
+def _check_hold(trial: Trial) -> Candidate | Wait | End:
+    """The step lasts its hold, counted from the verified weight."""
+    if trial.last or trial.advance or trial.candidate.step_since is None:
+        return trial.candidate
+    step = trial.steps[trial.candidate.step]
+    until = trial.candidate.step_since + seconds(step.hold)
+    if trial.now >= until:
+        return trial.candidate
+    return Wait(
+        Reason.Holding,
+        f"{trial.candidate.revision} holds at {step.weight} % for {step.hold}",
+        until,
+        clock_stops=True,
+    )
+
+
+def _check_pause(trial: Trial) -> Candidate | Wait | End:
+    """A person says when to go on."""
+    if trial.last or trial.advance or not trial.steps[trial.candidate.step].pause:
+        return trial.candidate
+    return Wait(
+        Reason.Paused,
+        f"{trial.candidate.revision} is paused at {trial.weight} % and waits for the action promote",
+        clock_stops=True,
+    )
+
+
+_RULES: tuple[Callable[[Trial], Candidate | Wait | End], ...] = (
+    _check_scale,
+    _check_live,
+    _check_members,
+    _check_weight,
+    _check_hold,
+    _check_pause,
+)
+
+
+def _within(candidate: Candidate, steps: int) -> Candidate:
+    """Steps may have been edited: the index never leaves the list."""
+    if candidate.step <= steps:
+        return candidate
+    return replace(candidate, step=steps, step_since=None)
+
+
+def _waiting(trial: Trial, wait: Wait, events: tuple[Event, ...]) -> Progress:
+    candidate, deadline = trial.candidate, seconds(trial.world.snapshot.spec.rollout.deadline)
+    if candidate.step_since is not None and not wait.clock_stops:
+        # capacity went missing: the step starts over
+        candidate = replace(candidate, step_since=None, progress_since=trial.now)
+    elif trial.replicas == 0 and trial.now - candidate.progress_since > deadline / 2:
+        candidate = replace(candidate, progress_since=trial.now)  # seldom: each is a status write
+    weight = _granted(trial, wait)
+    if trial.router.verified:
+        carried = trial.router.weights.get(candidate.revision, 0)
+        candidate = replace(candidate, weight=carried)
+    if not wait.clock_stops:
+        end = candidate.progress_since + deadline + 0.001
+        wait = replace(wait, wake_at=min(wait.wake_at or end, end))
+    return Progress(
+        replace(trial.memory, candidate=candidate), weight, trial.replicas, wait, events
+    )
+
+
+def _granted(trial: Trial, wait: Wait) -> int:
+    """The candidate's weight while it waits: this step's once its members are seen."""
+    if not trial.view.ready_ips:
+        return 0
+    carried = trial.router.weights.get(trial.candidate.revision, 0)
+    at_weight = wait.reason in (Reason.WeightChanged, Reason.Holding, Reason.Paused)
+    return trial.weight if at_weight else carried
+
+
+def _reached(before: Trial, after: Trial) -> tuple[Event, ...]:
+    if before.candidate.step_since is not None or after.candidate.step_since is None:
+        return ()
+    text = f"{after.candidate.revision} carries {after.weight} % on every router"
+    return (Event(Reason.WeightChanged, text),)
+
+
+def _promote(trial: Trial, events: tuple[Event, ...]) -> Progress:
+    candidate, former = trial.candidate, trial.memory.stable
+    memory = replace(
+        trial.memory,
+        stable=Stable(candidate.number, candidate.fingerprint, candidate.revision, trial.now),
+        candidate=None,
+    )
+    text = f"{candidate.revision} serves all requests"
+    if former is not None:
+        text += (
+            f"; {former.revision} is kept for {trial.world.snapshot.spec.rollout.scale_down_delay}"
+        )
+        memory = memory.remember(
+            Past(
+                former.number,
+                former.fingerprint,
+                former.revision,
+                Reason.Promoted,
+                f"replaced by {candidate.revision}",
+                trial.now,
+            )
+        )
+    return Progress(
+        memory,
+        0,
+        trial.replicas,
+        Wait(Reason.Promoted, text),
+        (*events, Event(Reason.Promoted, text)),
+    )
+
+
+def _take_back(trial: Trial, end: End, events: tuple[Event, ...]) -> Progress:
+    candidate = trial.candidate
+    carried = trial.router.weights.get(candidate.revision, 0)
+    text = f"{candidate.revision}: {end.sentence}"
+    if end.kind is Reason.RolledBack:
+        text += f" (at {carried} %; {LOSS_REMEDY})"
+    entry = Rejection(
+        candidate.number,
+        candidate.fingerprint,
+        candidate.revision,
+        end.kind,
+        end.reason,
+        text,
+        trial.now,
+    )
+    memory = replace(trial.memory.reject(entry), candidate=None).remember(
+        Past(candidate.number, candidate.fingerprint, candidate.revision, end.kind, text, trial.now)
+    )
+    return Progress(
+        memory, 0, 0, Wait(end.reason, text), (*events, Event(end.kind, text, warning=True))
+    )

@@ -1,0 +1,153 @@
+"""What the routers carry, what they should carry, and what may go. Pure.
+
+The order is always: cluster added → members = ready pods → weight → weight 0 verified → cluster
+removed → workload deleted. Every arrow waits for what every router pod itself answers.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+from savedmodel_operator.api import names
+from savedmodel_operator.api.reasons import Reason
+from savedmodel_operator.plan.children import RevisionView, World
+from savedmodel_operator.plan.memory import Memory, unix
+from savedmodel_operator.plan.snapshot import RouterPodView
+from savedmodel_operator.workload.envoy import Backend, RoutePlan
+
+NUDGE_AGAIN = 1.0  # seconds; the kubelet syncs a nudged pod within 0.6 s (facts/cluster.md)
+ROLLBACK_PATIENCE = 5.0  # seconds a router pod may stay unverified in a rollback (design §9)
+
+
+@dataclass(frozen=True)
+class RouterState:
+    """The written configuration and how far it has got."""
+
+    world: World
+
+    @cached_property
+    def _annotations(self) -> Mapping[str, str]:
+        config = self.world.find("ConfigMap", names.router_name(self.world.snapshot.name))
+        if config is None:
+            return {}
+        found: Mapping[str, str] = config.body.get("metadata", {}).get("annotations", {}) or {}
+        return found
+
+    @cached_property
+    def weights(self) -> Mapping[str, int]:
+        """Backend revision → weight as written; empty when nothing is written or it is damaged."""
+        try:
+            raw = json.loads(self._annotations.get(names.ANNOTATION_ROUTE, "{}"))
+            return {str(k): int(v) for k, v in raw["weights"].items()}
+        except (ValueError, KeyError, TypeError, AttributeError):
+            return {}
+
+    @property
+    def hash(self) -> str | None:
+        """The hash of the written configuration, which routers answer at /_revision."""
+        return self._annotations.get(names.ANNOTATION_CONFIG)
+
+    @property
+    def written_at(self) -> float:
+        """When it was written, Unix seconds; 0 when unknown."""
+        return unix(self._annotations.get(names.ANNOTATION_WRITTEN_AT)) or 0.0
+
+    @cached_property
+    def running(self) -> tuple[RouterPodView, ...]:
+        """Pods that may carry traffic: terminating ones count until they are gone."""
+        return tuple(p for p in self.world.snapshot.router.pods if p.running)
+
+    @cached_property
+    def stale(self) -> tuple[RouterPodView, ...]:
+        """Running pods that do not answer with the written configuration."""
+        return tuple(p for p in self.running if self.hash is None or p.revision != self.hash)
+
+    @property
+    def verified(self) -> bool:
+        """Whether every running pod carries what is written, and at least one is ready."""
+        return (
+            self.hash is not None
+            and not self.stale
+            and any(p.ready and not p.terminating for p in self.running)
+        )
+
+    def has_members(self, view: RevisionView) -> bool:
+        """Whether every router pod sees every ready pod of the revision as a healthy member."""
+        return bool(view.ready_ips) and all(
+            view.ready_ips <= p.members.get(view.name, frozenset()) for p in self.running
+        )
+
+
+@dataclass(frozen=True)
+class Retired:
+    """A revision that is neither stable nor candidate but still runs. `until`: Unix seconds."""
+
+    view: RevisionView
+    until: float
+
+
+def find_retired(world: World, memory: Memory) -> tuple[Retired, ...]:
+    """Everything that has to go; a former stable stays for the scale-down delay."""
+    in_use = {r.revision for r in (memory.stable, memory.candidate) if r is not None}
+    return tuple(
+        Retired(view, _keep_until(world, memory, view.name))
+        for view in world.revisions.values()
+        if view.running and view.name not in in_use
+    )
+
+
+def _keep_until(world: World, memory: Memory, revision: str) -> float:
+    for past in memory.history:
+        if past.revision == revision:
+            delay = world.scale_down_delay if past.outcome is Reason.Promoted else 0.0
+            return past.at + delay
+    return 0.0
+
+
+def build_route(
+    world: World, memory: Memory, router: RouterState, retired: Iterable[Retired], weight: int
+) -> RoutePlan:
+    """The configuration wanted now; `weight` is what the rollout grants the candidate."""
+    snapshot, stable, candidate = world.snapshot, memory.stable, memory.candidate
+    backends: list[Backend] = []
+    if candidate is not None and world.revision(candidate.revision).service is not None:
+        backends.append(Backend(candidate.revision, candidate.number, weight))
+    if stable is not None:
+        backends.append(Backend(stable.revision, stable.number, 100 - weight))
+    for gone in retired:
+        record = gone.view.record
+        if record is not None and keeps_cluster(world, router, gone):
+            backends.append(Backend(gone.view.name, record.number, 0))
+    return RoutePlan(
+        name=snapshot.name,
+        namespace=snapshot.namespace,
+        model_name=snapshot.model_name,
+        backends=tuple(backends),
+        stable=stable.revision if stable else None,
+        canary=candidate.revision if candidate else None,
+    )
+
+
+def keeps_cluster(world: World, router: RouterState, gone: Retired) -> bool:
+    """Whether a retired revision still needs its cluster in the routers."""
+    written = router.weights.get(gone.view.name)
+    if written is None:
+        return False
+    return written > 0 or not router.verified or world.snapshot.now < gone.until
+
+
+def may_delete(world: World, router: RouterState, gone: Retired) -> bool:
+    """Whether no router can send anything to it any more."""
+    return (
+        router.verified
+        and gone.view.name not in router.weights
+        and world.snapshot.now >= gone.until
+    )
+
+
+def encode_weights(route: RoutePlan) -> str:
+    """The annotation that tells the next cycle what is written."""
+    return json.dumps({"weights": {b.revision: b.weight for b in route.backends}}, sort_keys=True)

@@ -1,0 +1,141 @@
+"""Which revision is wanted: the highest complete version under the present serving inputs. Pure.
+
+    highest complete version ──┬── not refused ──────────────────────────► target
+                               └── refused ─► stable's own version under the present inputs
+                                              (a new flag still rolls out) ─► target or none
+
+A lower number never replaces a higher one by itself, and a serving version that vanished from the
+bucket or was overwritten there goes on serving from its lock.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import msgspec
+
+from savedmodel_operator.api import names
+from savedmodel_operator.api.reasons import Reason
+from savedmodel_operator.api.source import Lock, VersionView
+from savedmodel_operator.api.types import Spec
+from savedmodel_operator.plan.children import World
+from savedmodel_operator.plan.memory import Memory, Rejection
+from savedmodel_operator.savedmodel.facts import ModelFacts
+from savedmodel_operator.workload.lock import read_lock
+from savedmodel_operator.workload.revision import serving_hash
+
+
+@dataclass(frozen=True)
+class Target:
+    """What should serve. `facts` and `lock` are what gate and workload need of it."""
+
+    number: int
+    fingerprint: str
+    revision: str
+    facts: ModelFacts | None
+    lock: Lock | None
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The target, or why there is none; `refused` is the newer version that stays out."""
+
+    target: Target | None
+    reason: Reason
+    message: str
+    refused: Rejection | None = None
+
+
+def gate_hash(spec: Spec) -> str:
+    """What a gate's refusal is bound to: change the gate or the tags, and it is asked again."""
+    text = msgspec.json.encode((spec.gate, spec.serving.options.tags), order="deterministic")
+    return hashlib.sha256(text).hexdigest()[:12]
+
+
+def choose(world: World, memory: Memory) -> Choice:
+    """The revision that is wanted now."""
+    spec, source = world.snapshot.spec, world.snapshot.source
+    newest = next((v for v in source.versions if v.complete), None)
+    stable = memory.stable
+    refused: Rejection | None = None
+    if newest is not None and (stable is None or newest.number > stable.number):
+        target = _of_version(world, newest)
+        refused = find_refusal(memory, target, gate_hash(spec))
+        if refused is None:
+            if memory.high_water_mark is not None and target.number <= memory.high_water_mark:
+                return Choice(
+                    None,
+                    Reason.Rejected,
+                    f"version {target.number} is not above {memory.high_water_mark}, the highest "
+                    "number that was refused before; use the action retry to try it again",
+                )
+            return Choice(target, Reason.Complete, f"version {target.number} is complete")
+    if stable is None:
+        if refused is not None:
+            return Choice(None, refused.kind, refused.message, refused)
+        return Choice(None, *_why_none(world))
+    return _stable_again(world, memory, refused)
+
+
+def _stable_again(world: World, memory: Memory, refused: Rejection | None) -> Choice:
+    assert memory.stable is not None
+    target = _of_stable(world, memory)
+    again = find_refusal(memory, target, gate_hash(world.snapshot.spec))
+    if again is not None and target.revision != memory.stable.revision:
+        return Choice(None, again.kind, again.message, refused or again)
+    return Choice(target, Reason.UpToDate, "stable is what is wanted", refused)
+
+
+def find_refusal(memory: Memory, target: Target, gate: str) -> Rejection | None:
+    """The entry that keeps this target out."""
+    for entry in memory.rejected:
+        same = entry.number == target.number and entry.fingerprint == target.fingerprint
+        if entry.gate:
+            if same and entry.gate == gate:
+                return entry
+        elif entry.revision == target.revision:
+            return entry
+    return None
+
+
+def _of_version(world: World, version: VersionView) -> Target:
+    revision = names.revision_name(
+        world.snapshot.name, version.number, version.fingerprint, serving_hash(world.snapshot.spec)
+    )
+    return Target(version.number, version.fingerprint, revision, version.facts, version.lock)
+
+
+def _of_stable(world: World, memory: Memory) -> Target:
+    """Stable's identity under the present serving inputs; bytes by its own lock if need be."""
+    stable = memory.stable
+    assert stable is not None
+    spec, view = world.snapshot.spec, world.revision(stable.revision)
+    wanted = serving_hash(spec)
+    revision = (
+        stable.revision
+        if view.record is not None and view.record.serving_hash == wanted
+        else names.revision_name(world.snapshot.name, stable.number, stable.fingerprint, wanted)
+    )
+    listed = find_identity(world.snapshot.source.versions, stable.number, stable.fingerprint)
+    lock = listed.lock if listed else None
+    if lock is None and view.lock is not None:
+        lock = read_lock(view.lock.body)
+    facts = view.record.facts if view.record else (listed.facts if listed else None)
+    return Target(stable.number, stable.fingerprint, revision, facts, lock)
+
+
+def find_identity(
+    versions: Iterable[VersionView], number: int, fingerprint: str
+) -> VersionView | None:
+    """The listed version with this number and these bytes."""
+    return next((v for v in versions if v.number == number and v.fingerprint == fingerprint), None)
+
+
+def _why_none(world: World) -> tuple[Reason, str]:
+    source = world.snapshot.source
+    if source.versions:
+        first = source.versions[0]
+        return first.reason, f"version {first.number}: {first.message}"
+    return source.reason, source.message
