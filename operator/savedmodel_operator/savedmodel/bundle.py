@@ -30,9 +30,9 @@ MAX_INDEX_BYTES = 16 * 1024 * 1024
 """An entry takes some 60 bytes, so this is far beyond `MAX_ENTRIES`; the caller may refuse to
 fetch a larger one. One copy in memory, 16 MiB of the 64 MiB."""
 
-MAX_ENTRIES = 25_000
-"""An entry has nine or so fields of `wire.FIELD_WORK` each, so these take 2.7 of the 3 million
-units of `wire.MAX_WORK`, and about 0.6 KiB each, 15 MiB. Large models have a few thousand."""
+MAX_ENTRIES = 20_000
+"""An entry has nine or so fields of `wire.FIELD_WORK` each, so these take 2.2 of the 2.8
+million units of `wire.MAX_WORK`, and about 0.6 KiB each, 12 MiB. Large models have a few thousand."""
 
 MAX_SHARDS = 100_000
 """Five digits in `variables.data-SSSSS-of-NNNNN`."""
@@ -171,7 +171,7 @@ class _Table:
         """Type byte and masked CRC-32C follow a block and cover it."""
         window, data = self._window, self._data
         if end - start < 4 or end + _TRAILER > len(data) - _FOOTER:
-            raise window.malformed(start, "a block lies outside the file")
+            raise window.malformed(min(start, len(data)), "a block lies outside the file")
         window.spend((end - start) // 1024, start)  # blocks may be named twice, time may not
         if data[end]:
             raise window.malformed(end, f"a block is compressed (type {data[end]})")

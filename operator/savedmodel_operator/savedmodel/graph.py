@@ -20,7 +20,7 @@ PYTHON_OPS = frozenset({"PyFunc", "PyFuncStateless", "EagerPyFunc"})
 """Ops that call back into the Python process that built the graph. Counted even where a library
 function carries the name, so that none hides behind one."""
 
-_NODE_WORK = 4
+_NODE_WORK = 6
 """Units of `wire.MAX_WORK` for a node beside one for each of its fields."""
 
 MAX_NAMES = 50_000

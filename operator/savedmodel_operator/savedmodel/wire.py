@@ -24,14 +24,14 @@ LARGEST_READ = 2 * 1024 * 1024
 MAX_TEXT = 16 * 1024
 """Bytes of one name. The longest seen in real graphs are a few hundred (nested name scopes)."""
 
-MAX_WORK = 3_000_000
-"""Units of about 0.25 µs that one file may cost: 0.75 s of the one second that a hostile file may
-take. A node of a graph costs `graph` four units and one per field, so 250,000 usual nodes fit
+MAX_WORK = 2_800_000
+"""Units of about 0.2 µs that one file may cost: 0.6 s of the one second that a hostile file may
+take. A node of a graph costs six units and one per field (`graph`), so 200,000 usual nodes fit
 (ResNet50 has 4,000, the largest known graphs some 100,000); a signature with 5,000 inputs has
 5,000 × (entry 2 + tensor 3 + shape 3 × 2) = 55,000 fields."""
 
 FIELD_WORK = 12
-"""Units of a field that is read one by one, about 3 µs."""
+"""Units of a field that is read one by one, about 2.4 µs."""
 
 _MAX_NUMBER = 2047
 """Field numbers with tags of two bytes; the largest in SavedModel's messages is below 100."""
