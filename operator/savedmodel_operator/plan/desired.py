@@ -29,9 +29,10 @@ from savedmodel_operator.plan.target import Target
 from savedmodel_operator.workload import lock as lock_builder
 from savedmodel_operator.workload import router as router_builder
 from savedmodel_operator.workload.drift import first_difference
-from savedmodel_operator.workload.envoy import RoutePlan, config_hash
+from savedmodel_operator.workload.envoy import config_hash
 from savedmodel_operator.workload.model import with_replicas
 from savedmodel_operator.workload.owner import Owner
+from savedmodel_operator.workload.route import RoutePlan
 from savedmodel_operator.workload.revision import RevisionRecord, build_record, read_record
 
 

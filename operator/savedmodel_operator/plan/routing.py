@@ -16,7 +16,7 @@ from savedmodel_operator.api.reasons import Reason
 from savedmodel_operator.plan.children import RevisionView, World
 from savedmodel_operator.plan.memory import Memory, unix
 from savedmodel_operator.plan.snapshot import RouterPodView
-from savedmodel_operator.workload.envoy import Backend, RoutePlan
+from savedmodel_operator.workload.route import Backend, RoutePlan
 
 NUDGE_AGAIN = 1.0  # seconds; the kubelet syncs a nudged pod within 0.6 s (facts/cluster.md)
 ROLLBACK_PATIENCE = 5.0  # seconds a router pod may stay unverified in a rollback (design §9)
@@ -115,6 +115,8 @@ def build_route(
     backends: list[Backend] = []
     if candidate is not None and world.revision(candidate.revision).service is not None:
         backends.append(Backend(candidate.revision, candidate.number, weight))
+    else:
+        weight = 0
     if stable is not None:
         backends.append(Backend(stable.revision, stable.number, 100 - weight))
     for gone in retired:

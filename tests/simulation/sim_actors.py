@@ -1,0 +1,189 @@
+"""The neighbours: Deployment controller and kubelet in one, and the routers.
+
+Each reacts to changes after a seeded delay, so that any order of events that a cluster can show
+comes up under some seed. Behaviours are per version number: "ok", "never" (ready), "crash".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from savedmodel_operator.api import names
+from simulation.sim_api import Key
+
+if TYPE_CHECKING:
+    from simulation.sim_world import World
+
+TERMINATION = 5.0  # seconds that a leaving pod goes on answering (drain)
+
+
+class Kubelet:
+    """Makes pods of Deployments and lets them become ready, fail or leave."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.behaviour: dict[int, str] = {}
+        self.serial = 0
+
+    def sync(self, key: Key) -> None:
+        """React to one changed object."""
+        if key[0] == "Deployment":
+            self.world.after(0.1, 1.0, lambda: self._scale(key))
+        if key[0] == "Pod" and key not in self.world.api.objects:
+            self.world.after(0.1, 1.0, lambda: [self._scale(k) for k in self._deployments()])
+
+    def _deployments(self) -> list[Key]:
+        return [k for k in sorted(self.world.api.objects) if k[0] == "Deployment"]
+
+    def _scale(self, key: Key) -> None:
+        deployment = self.world.api.objects.get(key)
+        if deployment is None:
+            return
+        uid, wanted = deployment["metadata"]["uid"], deployment["spec"]["replicas"]
+        pods = [p for p in self._pods(uid) if "deletionTimestamp" not in p["metadata"]]
+        for _ in range(wanted - len(pods)):
+            self._start(deployment)
+        for pod in pods[wanted:]:
+            self.leave(("Pod", pod["metadata"]["name"]))
+
+    def _pods(self, uid: str) -> list[dict[str, Any]]:
+        return [
+            p for p in self.world.api.of_kind("Pod") if p["metadata"]["ownerReferences"][0]["uid"] == uid
+        ]
+
+    def _start(self, deployment: Mapping[str, Any]) -> None:
+        self.serial += 1
+        template = deployment["spec"]["template"]
+        name = f"{deployment['metadata']['name']}-{self.serial}"
+        self.world.api.create(
+            {
+                "kind": "Pod",
+                "metadata": {
+                    "name": name,
+                    "labels": dict(template["metadata"]["labels"]),
+                    "annotations": {},
+                    "ownerReferences": [{"uid": deployment["metadata"]["uid"]}],
+                },
+                "status": {"podIP": f"10.0.{self.serial // 250}.{self.serial % 250 + 1}"},
+            }
+        )
+        version = int(template["metadata"]["labels"].get(names.LABEL_VERSION, -1))
+        how = self.behaviour.get(version, "ok")
+        if how == "ok":
+            self.world.after(0.5, 4.0, lambda: self._become_ready(("Pod", name)))
+        elif how == "crash":
+            self.world.after(0.5, 4.0, lambda: self._crash(("Pod", name)))
+
+    def _become_ready(self, key: Key) -> None:
+        if key in self.world.api.objects:
+            self.world.api.edit(key, lambda b: _set_ready(b, True))
+
+    def _crash(self, key: Key) -> None:
+        if key in self.world.api.objects:
+            self.world.api.edit(key, _set_crashed)
+
+    def leave(self, key: Key) -> None:
+        """Graceful deletion: not ready for the Service at once, gone after the drain."""
+        if key not in self.world.api.objects:
+            return
+
+        def mark(body: dict[str, Any]) -> None:
+            body["metadata"]["deletionTimestamp"] = "now"
+
+        self.world.api.edit(key, mark)
+        self.world.after(TERMINATION, TERMINATION + 1, lambda: self._remove(key))
+
+    def _remove(self, key: Key) -> None:
+        if key in self.world.api.objects:
+            self.world.api.delete(key)
+
+    def collect(self) -> None:
+        """Pods of Deployments that are gone leave."""
+        for pod in self.world.api.of_kind("Pod"):
+            owner = pod["metadata"]["ownerReferences"][0]["uid"]
+            alive = any(d["metadata"]["uid"] == owner for d in self.world.api.of_kind("Deployment"))
+            if not alive and "deletionTimestamp" not in pod["metadata"]:
+                self.leave(("Pod", pod["metadata"]["name"]))
+
+
+def _set_ready(body: dict[str, Any], ready: bool) -> None:
+    body["status"]["conditions"] = [{"type": "Ready", "status": "True" if ready else "False"}]
+
+
+def _set_crashed(body: dict[str, Any]) -> None:
+    ended = {"exitCode": 255, "message": "Failed to start server"}
+    body["status"]["conditions"] = [{"type": "Ready", "status": "False"}]
+    body["status"]["containerStatuses"] = [
+        {"restartCount": 4, "state": {"waiting": {"reason": "CrashLoopBackOff"}}, "lastState": {"terminated": ended}}
+    ]
+
+
+@dataclass
+class Carried:
+    """What one Envoy has loaded."""
+
+    hash: str | None = None
+    weights: Mapping[str, int] = field(default_factory=dict)
+    members: dict[str, frozenset[str]] = field(default_factory=dict)
+
+
+class Routers:
+    """Envoys: load the ConfigMap when nudged, learn members from DNS."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.carried: dict[str, Carried] = {}
+
+    def pods(self) -> list[dict[str, Any]]:
+        """All router pods."""
+        return [
+            p
+            for p in self.world.api.of_kind("Pod")
+            if p["metadata"]["labels"].get(names.LABEL_COMPONENT) == names.COMPONENT_ROUTER
+        ]
+
+    def sync(self, key: Key) -> None:
+        """A ConfigMap alone is carried late, a nudge at once; DNS follows readiness."""
+        if key == ("ConfigMap", names.router_name("flowers")):
+            self.world.after(60.0, 90.0, self._load_all)
+        elif key[0] == "Pod":
+            self.world.after(0.1, 0.6, lambda: self._load(key[1]))
+            self.world.after(0.5, 3.0, self._resolve)
+
+    def _load_all(self) -> None:
+        for pod in self.pods():
+            self._load(pod["metadata"]["name"])
+
+    def _load(self, name: str) -> None:
+        pod = self.world.api.objects.get(("Pod", name))
+        config = self.world.api.objects.get(("ConfigMap", names.router_name("flowers")))
+        if pod is None or config is None or pod not in self.pods():
+            return
+        marks = config["metadata"]["annotations"]
+        carried = self.carried.setdefault(name, Carried())
+        if carried.hash != marks[names.ANNOTATION_CONFIG]:
+            carried.hash = marks[names.ANNOTATION_CONFIG]
+            carried.weights = self.world.read_weights(marks)
+            self.world.changed()
+            self.world.after(0.3, 2.0, self._resolve)
+
+    def _resolve(self) -> None:
+        ready: dict[str, set[str]] = {}
+        for pod in self.world.api.of_kind("Pod"):
+            revision = pod["metadata"]["labels"].get(names.LABEL_REVISION)
+            if revision and is_ready(pod) and "deletionTimestamp" not in pod["metadata"]:
+                ready.setdefault(revision, set()).add(pod["status"]["podIP"])
+        for name, carried in self.carried.items():
+            members = {r: frozenset(ready.get(r, ())) for r in carried.weights}
+            if members != carried.members and ("Pod", name) in self.world.api.objects:
+                carried.members = members
+                self.world.changed()
+
+
+def is_ready(pod: Mapping[str, Any]) -> bool:
+    """The pod's Ready condition."""
+    return any(
+        c["type"] == "Ready" and c["status"] == "True" for c in pod.get("status", {}).get("conditions", ())
+    )

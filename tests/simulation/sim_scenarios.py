@@ -1,0 +1,207 @@
+"""The named stories: each drives a world to its end and says what the end must be."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from savedmodel_operator.api.reasons import Reason
+from savedmodel_operator.api.source import Lock, LockedObject, VersionView
+from savedmodel_operator.savedmodel.facts import GraphFacts, ModelFacts, Signature, TensorSpec
+from simulation.sim_api import OWNER
+from simulation.sim_invariants import written_weights
+from simulation.sim_world import Fault, World
+
+SPEC: Mapping[str, Any] = {
+    "source": {"uri": "s3://models/flowers", "secretRef": {"name": "savedmodel-storage"}},
+    "serving": {"image": "localhost/tensorflow-serving-compatible:2.20.0", "replicas": 2},
+    "rollout": {
+        "steps": [{"weight": 10, "hold": "5s"}, {"weight": 50, "hold": "10s"}],
+        "deadline": "2m",
+        "scaleDownDelay": "20s",
+    },
+    "traffic": {"router": {"replicas": 2}},
+}
+
+
+def facts(*outputs: str) -> ModelFacts:
+    """A model with these outputs."""
+    tensors = {name: TensorSpec("float32", (-1, 3), f"{name}:0") for name in outputs}
+    x = {"x": TensorSpec("float32", (-1, 4), "x:0")}
+    signature = Signature("tensorflow/serving/predict", x, tensors)
+    return ModelFacts(1, (GraphFacts(("serve",), {"serving_default": signature}, {"MatMul": 1}),))
+
+
+def version(number: int, *outputs: str, content: str = "a") -> VersionView:
+    """A complete version in the bucket."""
+    fingerprint = f"sha256:{number:04d}{content}"
+    objects = (LockedObject("saved_model.pb", 100, "etag"),)
+    lock = Lock("models", f"flowers/{number}/", number, str(number), fingerprint, objects)
+    return VersionView(
+        number, str(number), fingerprint, 100, 1, Reason.Complete, "", facts(*(outputs or ("y", "z"))), lock
+    )
+
+
+Scenario = Callable[[World], None]
+
+
+def _serve_first(world: World) -> None:
+    world.publish(version(1))
+    world.run(lambda: world.stable_number() == 1)
+
+
+def first_revision(world: World) -> None:
+    """An empty bucket, then version 1: full scale and 100 % without steps."""
+    world.settle(5)
+    _serve_first(world)
+    assert sorted(written_weights(world).values()) == [100]
+
+
+def promotion(world: World) -> None:
+    """1 → 2 step by step; 1 goes after its delay."""
+    _serve_first(world)
+    world.publish(version(2), version(1))
+    world.run(lambda: world.stable_number() == 2)
+    world.run(lambda: not _deployed(world, 1))
+
+
+def refusal(world: World) -> None:
+    """Version 2 lacks an output: refused, and never started."""
+    world.bad.add(2)
+    _serve_first(world)
+    world.publish(version(2, "y"), version(1))
+    world.run(lambda: [r["number"] for r in world.status["rejected"]] == [2])
+    world.settle(60)
+    assert not _deployed(world, 2)
+    assert world.stable_number() == 1
+
+
+def newer_mid_rollout(world: World) -> None:
+    """3 arrives while 2 carries traffic: 2 ends, 3 starts at step 0 against 1."""
+    _serve_first(world)
+    world.publish(version(2), version(1))
+    world.run(lambda: world.status.get("candidate", {}).get("weight") == 10)
+    world.publish(version(3), version(2), version(1))
+    world.run(lambda: world.stable_number() == 3)
+    world.run(lambda: not _deployed(world, 2))
+    assert not any(h["number"] == 2 and h["outcome"] == "Promoted" for h in world.status["history"])
+
+
+def abort(world: World) -> None:
+    """A person aborts at 50 %: back to 1, and 2 is not tried again."""
+    _serve_first(world)
+    world.publish(version(2), version(1))
+    world.run(lambda: world.status.get("candidate", {}).get("weight") == 50)
+    world.act("abort")
+    world.run(lambda: not _deployed(world, 2))
+    world.settle(60)
+    assert world.stable_number() == 1
+    assert [r["number"] for r in world.status["rejected"]] == [2]
+
+
+def abort_and_retry(world: World) -> None:
+    """After an abort, retry starts the same version from step 0."""
+    abort(world)
+    world.act("retry v2 #again")
+    world.run(lambda: world.stable_number() == 2)
+
+
+def serving_change(world: World) -> None:
+    """A new flag is a new revision of the same version, rolled out the same way."""
+    _serve_first(world)
+    before = world.status["stable"]["revision"]
+    world.edit_spec(lambda s: s["serving"].update(args=["--rest_api_num_threads=4"]))
+    world.run(lambda: world.status["stable"]["revision"] != before)
+    assert world.stable_number() == 1
+
+
+def deletion(world: World) -> None:
+    """The object is deleted in the middle of a rollout with the operator down: all goes."""
+    _serve_first(world)
+    world.publish(version(2), version(1))
+    world.run(lambda: world.status.get("candidate", {}).get("weight") == 10)
+    world.invariants.clear()
+    world.down = True
+    world.api.delete(OWNER)
+    world.start()
+    world.run(lambda: not world.api.objects)
+
+
+def never_ready(world: World) -> None:
+    """2 never becomes ready: rolled back at the deadline, 1 never disturbed."""
+    world.kubelet.behaviour[2] = "never"
+    world.bad.add(2)
+    _serve_first(world)
+    world.publish(version(2), version(1))
+    world.run(lambda: [r["number"] for r in world.status["rejected"]] == [2])
+    world.run(lambda: not _deployed(world, 2))
+    assert world.stable_number() == 1
+
+
+def crash_loop(world: World) -> None:
+    """2 crashes: rolled back long before the deadline."""
+    world.kubelet.behaviour[2] = "crash"
+    world.bad.add(2)
+    _serve_first(world)
+    start = world.now
+    world.publish(version(2), version(1))
+    world.run(lambda: [r["reason"] for r in world.status["rejected"]] == ["CrashLoop"])
+    assert world.now - start < 60
+    world.run(lambda: not _deployed(world, 2))
+
+
+def paused_step(world: World) -> None:
+    """A step with pause waits for promote, however long."""
+    _serve_first(world)
+    world.edit_spec(lambda s: s["rollout"].update(steps=[{"weight": 20, "pause": True}]))
+    world.publish(version(2), version(1))
+    world.run(lambda: world.status["phase"] == "Paused")
+    world.settle(600)
+    assert world.status["phase"] == "Paused"
+    world.act("promote v2 0")
+    world.run(lambda: world.stable_number() == 2)
+
+
+def drift(world: World) -> None:
+    """Hands in the children: scale, route and a deleted Service are put back."""
+    _serve_first(world)
+    revision = world.status["stable"]["revision"]
+    world.settle(30)
+    world.doomed.add(revision)
+    world.floor = 0
+    world.api.edit(("Deployment", revision), lambda b: b["spec"].update(replicas=1))
+    world.api.delete(("Service", revision))
+    world.run(
+        lambda: world.api.objects[("Deployment", revision)]["spec"]["replicas"] == 2
+        and ("Service", revision) in world.api.objects
+    )
+
+
+def _deployed(world: World, number: int) -> bool:
+    return any(k[0] == "Deployment" and f"-v{number}-" in k[1] for k in world.api.objects)
+
+
+SCENARIOS: dict[str, Scenario] = {
+    s.__name__: s
+    for s in (
+        first_revision,
+        promotion,
+        refusal,
+        newer_mid_rollout,
+        abort,
+        abort_and_retry,
+        serving_change,
+        deletion,
+        never_ready,
+        crash_loop,
+        paused_step,
+        drift,
+    )
+}
+
+
+def make(seed: int, *faults: Fault) -> World:
+    """A fresh world for a scenario."""
+    world = World(seed, SPEC, faults)
+    world.start()
+    return world

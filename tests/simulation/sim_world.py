@@ -1,0 +1,314 @@
+"""The simulated world: virtual clock, event heap, seeded delays, the operator's shell, invariants.
+
+Everything that happens is an event at a virtual time; delays are drawn from the seed. The operator
+sees the objects through a cache that lags behind, dies at chosen writes and starts again with an
+empty memory. After every event the invariants are asked.
+"""
+
+from __future__ import annotations
+
+import copy
+import heapq
+import json
+import random
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from savedmodel_operator.api import names
+from savedmodel_operator.api.reasons import Reason
+from savedmodel_operator.api.source import SourceView, VersionView
+from savedmodel_operator.api.types import Spec
+from savedmodel_operator.gate import Verdict
+from savedmodel_operator.plan.actions import Action, Annotate, Apply, Create, Delete
+from savedmodel_operator.plan.decide import decide
+from savedmodel_operator.plan.snapshot import (
+    Observed,
+    RouterPodView,
+    RouterView,
+    Settings,
+    Snapshot,
+)
+from simulation.sim_actors import Kubelet, Routers, is_ready
+from simulation.sim_api import OWNER, Key, Refused, SimApi
+
+SETTINGS = Settings("localhost/operator:1", "localhost/envoy:1", "savedmodel-system")
+START = 1_800_000_000.0
+
+
+class Crash(Exception):
+    """The operator process dies here."""
+
+
+class LostResponse(Exception):
+    """The write happened, its answer did not arrive."""
+
+
+@dataclass(frozen=True)
+class Fault:
+    """At the operator's nth write: crash "before" or "after" it, or its answer is "lost"."""
+
+    write: int
+    mode: str
+
+
+class World:
+    """One object, one operator, one namespace."""
+
+    def __init__(self, seed: int, spec: Mapping[str, Any], faults: tuple[Fault, ...] = ()) -> None:
+        self.random = random.Random(seed)
+        self.now = START
+        self.heap: list[tuple[float, int, Callable[[], None]]] = []
+        self.serial = 0
+        self.api = SimApi()
+        self.kubelet = Kubelet(self)
+        self.routers = Routers(self)
+        self.versions: tuple[VersionView, ...] = ()
+        self.live: dict[str, Verdict] = {}
+        self.faults = {f.write: f.mode for f in faults}
+        self.operator_writes: list[str] = []
+        self.transcript: list[str] = []
+        self.cache: dict[Key, dict[str, Any]] = {}
+        self.next_cycle: float | None = None
+        self.invariants: list[Callable[[World], None]] = []
+        self.down = False
+        self.users = 0  # edits by users so far
+        self.bad: set[int] = set()  # versions that may never get a request
+        self.doomed: set[str] = set()  # revisions whose pods the scenario itself takes away
+        self.floor = 1000  # pods below which stable may not be scaled
+        self.api.watchers.append(self._on_change)
+        self._make_owner(spec)
+
+    def _make_owner(self, spec: Mapping[str, Any]) -> None:
+        self.api.create(
+            {
+                "kind": OWNER[0],
+                "metadata": {"name": OWNER[1], "generation": 1, "annotations": {}},
+                "spec": copy.deepcopy(dict(spec)),
+                "status": {"observedGeneration": -1},
+            }
+        )
+
+    # the clock
+
+    def after(self, low: float, high: float, what: Callable[[], None]) -> None:
+        """Let something happen between `low` and `high` seconds from now."""
+        self.serial += 1
+        heapq.heappush(self.heap, (self.now + self.random.uniform(low, high), self.serial, what))
+
+    def run(self, until: Callable[[], bool], limit: float = 3600.0) -> None:
+        """Let time pass until the condition holds; a world that stands still has failed."""
+        end = self.now + limit
+        while not until():
+            if not self.heap:
+                raise AssertionError(f"nothing will ever happen again\n{self.tail()}")
+            self.now, _, what = heapq.heappop(self.heap)
+            assert self.now <= end, f"not reached within {limit} s of virtual time\n{self.tail()}"
+            what()
+            for check in self.invariants:
+                check(self)
+
+    def settle(self, seconds: float) -> None:
+        """Let this much time pass."""
+        end = self.now + seconds
+        self.after(seconds, seconds, lambda: None)
+        self.run(lambda: self.now >= end)
+
+    def tail(self) -> str:
+        """The end of the transcript, for a failing test."""
+        return "\n".join(self.transcript[-40:])
+
+    # the operator's shell
+
+    def _on_change(self, key: Key) -> None:
+        self.kubelet.sync(key)
+        self.routers.sync(key)
+        if key[0] in ("Deployment", "Pod"):
+            self.after(0.1, 0.5, self.kubelet.collect)
+        self.after(0.01, 0.3, lambda: self._deliver(key))
+
+    def changed(self) -> None:
+        """Something changed that is not an API object: routers. Only polling sees it."""
+
+    def _deliver(self, key: Key) -> None:
+        """A watch event reaches the cache; the operator is told."""
+        body = self.api.objects.get(key)
+        if body is None:
+            self.cache.pop(key, None)
+        elif self._newer(key, body):
+            self.cache[key] = copy.deepcopy(body)
+        self.wake(0.01)
+
+    def _newer(self, key: Key, body: Mapping[str, Any]) -> bool:
+        held = self.cache.get(key)
+        return held is None or int(held["metadata"]["resourceVersion"]) < int(
+            body["metadata"]["resourceVersion"]
+        )
+
+    def wake(self, delay: float) -> None:
+        """Plan a cycle; the earliest wins."""
+        at = self.now + delay
+        if self.next_cycle is not None and self.next_cycle <= at:
+            return
+        self.next_cycle = at
+        self.after(delay, delay, lambda: self._cycle(at))
+
+    def _cycle(self, planned: float) -> None:
+        if self.down or self.next_cycle != planned:
+            return
+        self.next_cycle = None
+        if OWNER not in self.cache:
+            return
+        snapshot = self.observe()
+        plan = decide(snapshot)
+        self.transcript.append(f"{self.now - START:9.2f} {plan.reason}: {plan.sentence}")
+        try:
+            for action in plan.actions:
+                self._write(action.why, lambda a=action: self._act(a))
+            if plan.status != snapshot.status:
+                version = self.cache[OWNER]["metadata"]["resourceVersion"]
+                self._write("status", lambda: self._write_status(plan.status, version))
+        except (Refused, LostResponse) as error:
+            self.transcript.append(f"{self.now - START:9.2f}   ! {error}")
+            self.wake(self.random.uniform(0.1, 1.0))
+            return
+        except Crash:
+            self._restart()
+            return
+        if plan.wake_at is not None:
+            self.wake(max(0.01, plan.wake_at - self.now))
+
+    def _restart(self) -> None:
+        self.transcript.append(f"{self.now - START:9.2f}   ! the operator dies")
+        self.down, self.cache, self.next_cycle = True, {}, None
+        self.after(0.5, 5.0, self.start)
+
+    def start(self) -> None:
+        """A fresh process lists everything."""
+        self.down = False
+        self.cache = copy.deepcopy(self.api.objects)
+        self.wake(0.01)
+
+    def _write(self, why: str, act: Callable[[], None]) -> None:
+        number = len(self.operator_writes)
+        mode = self.faults.get(number)
+        self.operator_writes.append(why)
+        self.transcript.append(f"{self.now - START:9.2f}   {number:3} {why}")
+        if mode == "before":
+            raise Crash
+        if mode == "lost":
+            held = dict(self.cache)
+            act()
+            self.cache = held
+            raise LostResponse(why)
+        act()
+        if mode == "after":
+            raise Crash
+
+    def _act(self, action: Action) -> None:
+        match action:
+            case Create(manifest):
+                body = self.api.create(manifest)
+            case Apply(manifest, uid, version):
+                body = self.api.apply(manifest, uid, version)
+            case Annotate(kind, name, uid, annotations):
+                body = self.api.annotate((kind, name), uid, annotations)
+            case Delete(kind, name, uid):
+                self._delete(kind, name, uid)
+                return
+        self.cache[(body["kind"], body["metadata"]["name"])] = body
+
+    def _delete(self, kind: str, name: str, uid: str) -> None:
+        if kind == "Pod":
+            self.kubelet.leave((kind, name))
+            return
+        try:
+            self.api.delete((kind, name), uid)
+        except Refused as error:
+            if "NotFound" not in str(error):
+                raise
+        self.cache.pop((kind, name), None)
+
+    def _write_status(self, status: Mapping[str, Any], version: str) -> None:
+        self.cache[OWNER] = self.api.write_status(OWNER, status, version)
+
+    def observe(self) -> Snapshot:
+        """What the operator's own `observe` would build."""
+        owner = self.cache[OWNER]
+        children = {
+            key: Observed(
+                key[0], key[1], body["metadata"]["uid"], body["metadata"]["resourceVersion"], body
+            )
+            for key, body in self.cache.items()
+            if key != OWNER
+        }
+        reason = Reason.SourceReady if self.versions else Reason.SourceEmpty
+        return Snapshot(
+            now=self.now,
+            name=OWNER[1],
+            namespace="shop",
+            uid=owner["metadata"]["uid"],
+            generation=owner["metadata"]["generation"],
+            annotations=owner["metadata"]["annotations"],
+            spec=msgspec.convert(owner["spec"], Spec),
+            status=owner["status"],
+            source=SourceView(reason, "as listed", self.versions, (), self.now),
+            settings=SETTINGS,
+            objects=children,
+            router=RouterView(tuple(self._router_pod(p) for p in self.routers.pods())),
+            live=dict(self.live),
+        )
+
+    def _router_pod(self, pod: Mapping[str, Any]) -> RouterPodView:
+        meta, name = pod["metadata"], pod["metadata"]["name"]
+        carried = self.routers.carried.get(name)
+        return RouterPodView(
+            name=name,
+            uid=meta["uid"],
+            running=is_ready(pod) or carried is not None,
+            ready=is_ready(pod),
+            terminating="deletionTimestamp" in meta,
+            revision=carried.hash if carried else None,
+            members=dict(carried.members) if carried else {},
+            nudge=meta["annotations"].get(names.ANNOTATION_NUDGE),
+        )
+
+    def read_weights(self, marks: Mapping[str, str]) -> Mapping[str, int]:
+        """The weights of a written route."""
+        found: Mapping[str, int] = json.loads(marks[names.ANNOTATION_ROUTE])["weights"]
+        return found
+
+    # what scenarios ask and do
+
+    @property
+    def status(self) -> Mapping[str, Any]:
+        """The stored status."""
+        found: Mapping[str, Any] = self.api.objects[OWNER]["status"]
+        return found
+
+    def stable_number(self) -> int | None:
+        """The number that serves, by status."""
+        stable = self.status.get("stable")
+        return stable["number"] if stable else None
+
+    def publish(self, *versions: VersionView) -> None:
+        """The bucket now holds these, newest first."""
+        self.versions = versions
+        self.wake(0.05)
+
+    def edit_spec(self, change: Callable[[dict[str, Any]], None]) -> None:
+        """A user's edit."""
+
+        def edit(body: dict[str, Any]) -> None:
+            change(body["spec"])
+            body["metadata"]["generation"] += 1
+
+        self.users += 1
+        self.api.edit(OWNER, edit)
+
+    def act(self, text: str) -> None:
+        """A user's action annotation."""
+        self.users += 1
+        self.api.edit(OWNER, lambda b: b["metadata"]["annotations"].update({names.ANNOTATION_ACTION: text}))
