@@ -1,0 +1,49 @@
+"""From a RoutePlan to Envoy's files and their hash. Pure; called by `router` and `plan`.
+
+`version_info` of each file is a hash of its own content, so that Envoy's statistics tell which
+one it runs. The hash over all of them is what /_revision answers and what the planner waits for.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+
+from savedmodel_operator.workload.envoy_clusters import build_clusters
+from savedmodel_operator.workload.envoy_listeners import CDS, LDS, RDS, Place, build_listeners
+from savedmodel_operator.workload.envoy_routes import build_routes
+from savedmodel_operator.workload.route import Backend, RoutePlan
+
+__all__ = ["Backend", "Place", "RoutePlan", "build_files", "config_hash"]
+
+_POD = Place()
+
+
+def config_hash(route: RoutePlan, place: Place = _POD) -> str:
+    """16 hex characters over everything that the routers are told."""
+    return _digest([_resources(route, place, revision="")])
+
+
+def build_files(route: RoutePlan, place: Place = _POD) -> dict[str, str]:
+    """File name → text of the ConfigMap's `data`. Deterministic."""
+    resources = _resources(route, place, config_hash(route, place))
+    return {file: _response(found) for file, found in resources.items()}
+
+
+def _resources(route: RoutePlan, place: Place, revision: str) -> dict[str, list[dict[str, Any]]]:
+    return {
+        CDS: build_clusters(route),
+        LDS: build_listeners(place),
+        RDS: [build_routes(route, revision)],
+    }
+
+
+def _response(resources: list[dict[str, Any]]) -> str:
+    """A DiscoveryResponse as Envoy reads it from a file."""
+    return json.dumps({"version_info": _digest(resources), "resources": resources}, indent=1)
+
+
+def _digest(content: list[Any]) -> str:
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
