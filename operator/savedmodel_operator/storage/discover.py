@@ -124,7 +124,7 @@ class _Look:
             if place >= NEWEST and not kept:
                 continue
             known = self._known.get(directory.number)
-            if complete >= READ and not kept and known is not None and known.facts is None:
+            if complete >= READ and not kept and known is not None and known.reason in _AT_REST:
                 views.append(known)
                 continue
             view = self._look_at(directory, known, read=complete < READ or kept)
@@ -259,6 +259,9 @@ _JUDGED_BY_HEADERS = (
     Reason.TooManyObjects,
 )
 """Verdicts that the same fingerprint gives again."""
+
+_AT_REST = (Reason.NotRead, Reason.Incomplete, Reason.MalformedModel, Reason.HostileKey)
+"""An older version with one of these is not listed again while newer complete ones are there."""
 
 
 def _ambiguous(number: int, names: tuple[str, ...]) -> VersionView:
