@@ -9,21 +9,20 @@ import json
 import ssl
 import urllib.error
 import urllib.request
+from pathlib import Path
 from typing import Any
-
-from lab.pki import Pki
 
 
 class Api:
     """Reads JSON from the API server and health from the components, with the admin's rights."""
 
-    def __init__(self, server: str, pki: Pki) -> None:
+    def __init__(self, server: str, authority: Path, certificate: Path, key: Path) -> None:
         self._server = server
-        self._context = ssl.create_default_context(cafile=str(pki.authority))
-        self._context.load_cert_chain(str(pki.certificate("admin")), str(pki.key("admin")))
+        context = ssl.create_default_context(cafile=str(authority))
+        context.load_cert_chain(str(certificate), str(key))
         # A proxy of the host knows nothing of our namespace.
         self._opener = urllib.request.build_opener(
-            urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=self._context)
+            urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=context)
         )
 
     def healthy(self, url: str) -> bool:

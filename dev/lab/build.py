@@ -79,22 +79,30 @@ def key(program: Program, sources: Path) -> str:
     return cache.digest([*parts, *((f"word {n}", word.encode()) for n, word in enumerate(words))])
 
 
+def path(name: str) -> Path:
+    """Where a program of the present content is, or will be once it is built."""
+    program = PROGRAMS[name]
+    return cache_root() / "bin" / f"{name}-{key(program, _sources(program))}" / name
+
+
 def binary(name: str) -> Path:
     """The path of a program, built first if no earlier build is in the cache.
 
     Raises LabError: no Go, a Go too old, or a failed build (with its log and telling line).
     """
-    program = PROGRAMS[name]
-    sources = REPOSITORY / "dev" / program.module
-    folder = cache_root() / "bin" / f"{name}-{key(program, sources)}"
-    cache.publish(folder, lambda unfinished: _build(program, sources, unfinished))
-    return folder / name
+    program, target = PROGRAMS[name], path(name)
+    cache.publish(target.parent, lambda folder: _build(program, _sources(program), folder))
+    return target
+
+
+def _sources(program: Program) -> Path:
+    return REPOSITORY / "dev" / program.module
 
 
 def _build(program: Program, sources: Path, folder: Path) -> None:
     _need_go()
     log = cache_root() / "logs" / f"build-{program.name}.log"
-    argv = ["nice", "-n", "5", "go", "build", *program.flags, "-o", folder / program.name]
+    argv = ["nice", "-n", "5", "go", "build", *program.flags, "-o", str(folder / program.name)]
     # Static, so that the same file runs on the host and in an image made from nothing.
     settings = {"CGO_ENABLED": "0", "GOFLAGS": "-mod=readonly", "GOTOOLCHAIN": "local"}
     with step(f"building {program.title}", program.usual):

@@ -59,7 +59,8 @@ def run(
         return "" if log else finished.stdout
     output = log.read_text(errors="replace") if log else finished.stderr + finished.stdout
     where = f"\n  log: {log}" if log else ""
-    name = " ".join([Path(words[0]).name, *words[1:3]])
+    named = words[3:] if words[0] == "nice" else words
+    name = " ".join([Path(named[0]).name, *(word for word in named[1:2] if word[0] != "-")])
     raise LabError(f"{name} ended with {finished.returncode}: {telling_line(output)}{where}")
 
 

@@ -18,9 +18,8 @@ def below(folders: Sequence[Path], table: str | None = None) -> list[str]:
     `table` is the text of /proc/self/mountinfo, read afresh when None.
     """
     text = Path("/proc/self/mountinfo").read_text() if table is None else table
-    points = [
-        _OCTAL.sub(lambda m: chr(int(m[1], 8)), line.split()[4]) for line in text.splitlines()
-    ]
+    escaped = [line.split()[4] for line in text.splitlines()]
+    points = [_OCTAL.sub(lambda match: chr(int(match[1], 8)), point) for point in escaped]
     prefixes = [str(folder) for folder in folders]
     mine = [
         point

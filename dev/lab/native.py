@@ -7,18 +7,17 @@ that the same path starts, repairs and confirms. Must not print data: that is `c
 
 import os
 import shutil
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from string import Template
 
 from lab import (
+    archive,
     build,
+    builder,
     cache,
     cgroups,
     components,
-    images,
     mounts,
     network,
     node,
@@ -28,17 +27,13 @@ from lab import (
     runtime,
 )
 from lab.api import Api, condition, rolled_out
-from lab.command import run
+from lab.cluster import MANIFESTS, PATIENCE, Cluster, until
 from lab.components import Component
 from lab.errors import LabError
 from lab.instance import Instance
 from lab.pki import Pki
 from lab.progress import step
-
-MANIFESTS = Path(__file__).parent / "manifests"
-#: Seconds for one component to become healthy, and for the node or the DNS to become ready: five
-#: times what an idle machine of two cores needs, for one that builds beside.
-PATIENCE = 90.0
+from lab.recipes import Image
 
 
 @dataclass(frozen=True)
@@ -47,7 +42,6 @@ class Site:
 
     instance: Instance
     pki: Pki
-    kube: Path
     api: Api
     parts: dict[str, Component]
 
@@ -96,16 +90,21 @@ def leftovers(instance: Instance) -> list[str]:
 
 
 def _site(instance: Instance) -> Site:
-    kube = build.binary("kube")
+    build.binary("kube")
     instance.state.mkdir(parents=True, exist_ok=True)
-    made = pki.ensure(instance)
-    pause = recipes.image("pause").reference
-    parts = components.all_components(instance, made, kube, pause)
-    return Site(instance, made, kube, Api(instance.server, made), parts)
+    return _known_site(instance, pki.ensure(instance))
+
+
+def _known_site(instance: Instance, made: Pki) -> Site:
+    """The site as the tree wants it, without making anything."""
+    kube = build.path("kube")
+    parts = components.all_components(instance, made, kube, recipes.image("pause").reference)
+    admin = made.certificate("admin"), made.key("admin")
+    return Site(instance, made, Api(instance.server, made.authority, *admin), parts)
 
 
 def _complete(site: Site) -> bool:
-    """Whether there is nothing to do: every process is the wanted one, healthy, node and DNS too."""
+    """Whether every process is the wanted one and healthy, and node and DNS are ready."""
     instance = site.instance
     for part in site.parts.values():
         record = node.read_record(instance, part.name)
@@ -143,8 +142,8 @@ def _start(site: Site) -> None:
         _wait_healthy(site, name, until_asked=name == "kube-apiserver")
     if fresh:
         runtime.forget_containers(instance)
-    images.ensure("pause", instance)
-    images.ensure("coredns", instance)
+    for image in ("pause", "coredns"):
+        load(instance, recipes.image(image))
     _wait_healthy(site, "kube-apiserver")
     others = ("kube-controller-manager", "kube-scheduler", "kubelet", "kube-proxy")
     for name in others:
@@ -166,28 +165,18 @@ def _wait_healthy(site: Site, name: str, *, until_asked: bool = False) -> None:
         if not node.alive(node.read_record(instance, name)):
             raise LabError(f"{name} ended: {node.last_words(instance, name)}")
 
-    if not _until(healthy, check):
+    if not until(healthy, check):
         words = node.last_words(instance, name)
         raise LabError(f"{name} is not healthy after {PATIENCE:.0f} s: {words}")
 
 
 def _wait_ready(site: Site) -> None:
-    if not _until(lambda: ready(site), lambda: None):
+    if not until(lambda: ready(site), lambda: None):
         words = node.last_words(site.instance, "kubelet")
         raise LabError(
             f"node or DNS not ready after {PATIENCE:.0f} s; see `dev/cluster kubectl get pods -A`, "
             f"and the kubelet's last words: {words}"
         )
-
-
-def _until(done: Callable[[], bool], check: Callable[[], None]) -> bool:
-    deadline = time.monotonic() + PATIENCE
-    while time.monotonic() < deadline:
-        if done():
-            return True
-        check()
-        time.sleep(0.1)
-    return False
 
 
 def _manifests(site: Site) -> str:
@@ -207,14 +196,22 @@ def _manifest_stamp(instance: Instance) -> Path:
 
 
 def _apply_manifests(site: Site) -> None:
-    apply(site.instance, site.kube, _manifests(site))
+    Cluster(site.instance).apply(_manifests(site))
     _manifest_stamp(site.instance).write_text(_manifest_key(site))
 
 
-def apply(instance: Instance, kube: Path, manifests: str) -> None:
-    """Server-side apply of YAML text, with the admin's rights."""
-    words = ["kubectl", "--kubeconfig", instance.kubeconfig, "apply", "--server-side"]
-    run([kube, *words, "--force-conflicts", "-f", "-"], feed=manifests, timeout=PATIENCE)
+def load(instance: Instance, image: Image) -> None:
+    """Have `image` on the node under both its names."""
+    if image.reference not in runtime.images(instance):
+        builder.built(image)
+        packed = instance.run / f"import-{image.recipe.name}.tar"
+        with step(f"importing {image.reference}"):
+            try:
+                archive.pack(builder.layout(), image.reference, runtime.blobs(instance), packed)
+                runtime.import_archive(instance, packed)
+            finally:
+                packed.unlink(missing_ok=True)
+    runtime.tag(instance, image.reference, image.stable)
 
 
 def _stop_everything(instance: Instance) -> None:
@@ -239,3 +236,29 @@ def _forget_files(instance: Instance, *, purge: bool) -> None:
             link.unlink()
     for result in Path("/var/lib/cni/results").glob(f"{instance.namespace}-*"):
         result.unlink()
+
+
+def status(instance: Instance) -> list[tuple[str, bool, str]]:
+    """One row per part: name, whether it is well, a word about it."""
+    made = Pki(instance.state / "pki")
+    if not made.folder.is_dir():
+        return [("certificates", False, "not made yet; dev/cluster up")]
+    site, rows = _known_site(instance, made), []
+    for name, part in site.parts.items():
+        record = node.read_record(instance, name)
+        if not (record and node.alive(record)):
+            rows.append((name, False, "not running"))
+            continue
+        well = site.api.healthy(part.health) if part.health else runtime.answers(instance)
+        rows.append((name, well, f"pid {record.pid}" if well else "running, not healthy"))
+    rows.append(("node and DNS", ready(site), instance.node_name))
+    return rows
+
+
+def log_command(instance: Instance, component: str, words: list[str]) -> list[str]:
+    """The command that shows a component's log."""
+    log = node.log_path(instance, component)
+    if not log.exists():
+        known = ", ".join(sorted(path.stem for path in instance.logs.glob("*.log")))
+        raise LabError(f"no log of {component}; there are: {known or 'none, is the cluster up?'}")
+    return ["tail", *words, str(log)]

