@@ -1,0 +1,179 @@
+"""The only writer of children: carries a plan's actions out, in order, one API write each.
+
+Stops at the first failure; any prefix of the list is a safe end, because the next cycle looks
+again. Every write asks the Lease first and must end before another replica may act. Each answer
+goes into the cache at once, so that the next cycle does not plan on what it changed itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol, assert_never
+
+from savedmodel_operator import errors
+from savedmodel_operator.api import names
+from savedmodel_operator.api.reasons import Reason
+from savedmodel_operator.cluster.cache import ChildCache
+from savedmodel_operator.cluster.client import TIMEOUT, Client
+from savedmodel_operator.cluster.kinds import BY_NAME, Kind
+from savedmodel_operator.plan.actions import Action, Annotate, Apply, Create, Delete, Manifest
+
+Body = dict[str, Any]
+
+
+class WriteGuard(Protocol):
+    """`lease.Lease`."""
+
+    def may_write(self) -> bool:
+        """Whether a write may begin now."""
+
+    def remaining(self) -> float:
+        """Seconds until another replica may act."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """Whose children are written."""
+
+    namespace: str
+    name: str
+    uid: str
+
+
+class Applier:
+    """Writes to the cluster. Raises NotLeading, Blocked(NameTaken, ApiForbidden, …), ApiError."""
+
+    def __init__(self, client: Client, cache: ChildCache, guard: WriteGuard) -> None:
+        self._client = client
+        self._cache = cache
+        self._guard = guard
+
+    async def apply(self, target: Target, actions: Iterable[Action]) -> int:
+        """Carries out `actions`; how many there were."""
+        done = 0
+        for action in actions:
+            await self._carry_out(target, action)
+            done += 1
+        return done
+
+    def deadline(self) -> float:
+        """Seconds that a write which begins now may take. Raises NotLeading."""
+        if not self._guard.may_write():
+            raise errors.NotLeading
+        return min(TIMEOUT, self._guard.remaining())
+
+    async def _carry_out(self, target: Target, action: Action) -> None:
+        try:
+            match action:
+                case Create():
+                    await self._create(target, action)
+                case Apply():
+                    await self._apply(target, action)
+                case Annotate():
+                    await self._annotate(target, action)
+                case Delete():
+                    await self._delete(target, action)
+                case _:
+                    assert_never(action)
+        except errors.NamespaceTerminating:
+            raise
+        except errors.Forbidden as error:
+            raise errors.Blocked(Reason.ApiForbidden, _forbidden(target, error)) from error
+
+    async def _create(self, target: Target, action: Create) -> None:
+        kind, name, manifest = _of(action.manifest)
+        try:
+            body = await self._client.create(
+                kind, target.namespace, manifest, within=self.deadline()
+            )
+        except errors.AlreadyExists:
+            body = await self._client.get(kind, target.namespace, name)
+            labels = body["metadata"].get("labels") or {}
+            if labels.get(names.LABEL_UID) != target.uid:
+                raise _name_taken(target, kind, name, body) from None
+            body = {**body, "apiVersion": kind.api_version, "kind": kind.kind}
+        self._cache.put(body)
+
+    async def _apply(self, target: Target, action: Apply) -> None:
+        kind, name, manifest = _of(action.manifest)
+        metadata = {
+            **manifest["metadata"],
+            "uid": action.uid,
+            "resourceVersion": action.resource_version,
+        }
+        body = await self._client.apply(
+            kind,
+            target.namespace,
+            name,
+            {**manifest, "metadata": metadata},
+            within=self.deadline(),
+        )
+        self._cache.put(body)
+
+    async def _annotate(self, target: Target, action: Annotate) -> None:
+        kind = BY_NAME[action.kind]
+        patch = {"metadata": {"uid": action.uid, "annotations": dict(action.annotations)}}
+        try:
+            body = await self._client.merge(
+                kind, target.namespace, action.name, patch, within=self.deadline()
+            )
+        except errors.NotFound:
+            # A mark on what is gone (a router pod that ended) is no failure.
+            self._cache.deleted(action.kind, target.namespace, action.name, action.uid)
+            return
+        self._cache.put(body)
+
+    async def _delete(self, target: Target, action: Delete) -> None:
+        kind = BY_NAME[action.kind]
+        try:
+            body = await self._client.delete(
+                kind, target.namespace, action.name, action.uid, within=self.deadline()
+            )
+        except errors.NotFound:
+            body = {"kind": "Status"}
+        if body.get("kind") == action.kind:
+            self._cache.put(body)  # it is terminating: a pod in its grace period, for example
+        else:
+            self._cache.deleted(action.kind, target.namespace, action.name, action.uid)
+
+
+def _of(manifest: Manifest) -> tuple[Kind, str, Body]:
+    plain: Body = _thaw(manifest)
+    return BY_NAME[plain["kind"]], str(plain["metadata"]["name"]), plain
+
+
+def _thaw(value: Any) -> Any:
+    """Plain dicts and lists, as the client library's serializer wants them."""
+    if isinstance(value, Mapping):
+        return {k: _thaw(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_thaw(v) for v in value]
+    return value
+
+
+def _name_taken(target: Target, kind: Kind, name: str, body: Body) -> errors.Blocked:
+    meta = body["metadata"]
+    labels = meta.get("labels") or {}
+    if labels.get(names.LABEL_MANAGED_BY) == names.MANAGER:
+        owner = labels.get(names.LABEL_DEPLOYMENT, "?")
+        whose = f"belongs to another SavedModelDeployment named {owner}"
+    else:
+        whose = "was not made by this operator"
+    return errors.Blocked(
+        Reason.NameTaken,
+        f"{kind.kind} {name} is needed for {target.name} but {whose}; it is left as it is: "
+        f"delete it (kubectl -n {target.namespace} delete {kind.plural} {name}) or give the "
+        "SavedModelDeployment another name",
+    )
+
+
+def _forbidden(target: Target, error: errors.Forbidden) -> str:
+    """The API server's words, and what to do where it is a matter of the chart's rights."""
+    if "exceeded quota" in error.message or "cannot" not in error.message:
+        return f"the API server refuses {error.verb} {error.resource}: {error.message}"
+    return (
+        f"the operator may not {error.verb} {error.resource} in namespace {target.namespace}: "
+        "have the administrator upgrade the chart with this namespace in watchNamespaces (or "
+        f"with rbac.create); the API server says: {error.message}"
+    )

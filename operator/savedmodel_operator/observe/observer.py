@@ -1,0 +1,97 @@
+"""One object's world as a frozen `Snapshot`, from caches only: the first part of a cycle.
+
+Reads what `cluster` and its siblings keep, never the API server or a bucket itself, so it is quick
+and an idle cycle costs no call. It must not decide anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from savedmodel_operator.api.parse import Meta, parse, parse_meta
+from savedmodel_operator.api.types import Spec
+from savedmodel_operator.cluster.cache import ChildCache, Owner
+from savedmodel_operator.cluster.clock import ServerClock
+from savedmodel_operator.cluster.objects import ObjectCache
+from savedmodel_operator.observe.live import LiveChecks
+from savedmodel_operator.observe.pods import PodClient
+from savedmodel_operator.observe.routers import Routers
+from savedmodel_operator.observe.sources import Sources
+from savedmodel_operator.plan.snapshot import Settings, Snapshot
+
+
+@dataclass(frozen=True)
+class Observer:
+    """Everything that is known, in one place."""
+
+    objects: ObjectCache
+    children: ChildCache
+    clock: ServerClock
+    sources: Sources
+    routers: Routers
+    live: LiveChecks
+    settings: Settings
+    pods: PodClient
+
+    def meta(self, key: Owner) -> Meta | None:
+        """The object's identity, or None where it is gone."""
+        body = self.objects.get(key)
+        return None if body is None else parse_meta(body)
+
+    def observe(self, key: Owner) -> Snapshot | None:
+        """The snapshot, or None where the object is gone. Raises InvalidSpec."""
+        body = self.objects.get(key)
+        if body is None:
+            return None
+        meta, spec = parse(body)
+        children = self.children.children(key, meta.uid)
+        stable = _revision(meta.status, "stable")
+        return Snapshot(
+            now=self.clock.now(),
+            name=meta.name,
+            namespace=meta.namespace,
+            uid=meta.uid,
+            generation=meta.generation,
+            annotations=meta.annotations,
+            spec=spec,
+            status=meta.status,
+            source=self.sources.view(key, meta.uid, spec.source, _kept(meta.status)),
+            settings=self.settings,
+            objects={c.key: c for c in children},
+            router=self.routers.view(key, children),
+            live=self.live.view(key, _model_name(meta, spec), stable, children),
+            deleting=meta.deleting,
+        )
+
+    def forget(self, key: Owner) -> None:
+        """The object is gone: nothing is watched for it any more."""
+        self.sources.forget(key)
+        self.routers.forget(key)
+        self.live.forget(key)
+
+    async def close(self) -> None:
+        """Ends all watchers."""
+        self.routers.close()
+        self.live.close()
+        await self.sources.close()
+        await self.pods.close()
+
+
+def _model_name(meta: Meta, spec: Spec) -> str:
+    return spec.model_name or meta.name
+
+
+def _revision(status: Mapping[str, Any], role: str) -> str | None:
+    entry = status.get(role)
+    revision = entry.get("revision") if isinstance(entry, Mapping) else None
+    return None if revision is None else str(revision)
+
+
+def _kept(status: Mapping[str, Any]) -> list[int]:
+    """Numbers that are looked at however old they are: stable and candidate."""
+    entries = (status.get("stable"), status.get("candidate"))
+    return [
+        e["number"] for e in entries if isinstance(e, Mapping) and isinstance(e.get("number"), int)
+    ]

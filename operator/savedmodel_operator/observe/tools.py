@@ -1,0 +1,75 @@
+"""Builds the observer with the real things behind it: S3, HTTP to pods, the API server.
+
+Separate from `observer` and its siblings, which take what they need as arguments and so can be
+tested with other things behind them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import Executor
+
+from savedmodel_operator.api.reasons import Reason
+from savedmodel_operator.api.source import SourceView
+from savedmodel_operator.cluster import ChildCache, Client, ObjectCache, Owner
+from savedmodel_operator.observe.access import AccessReader
+from savedmodel_operator.observe.live import LiveChecks
+from savedmodel_operator.observe.observer import Observer
+from savedmodel_operator.observe.pods import PodClient
+from savedmodel_operator.observe.routers import Routers
+from savedmodel_operator.observe.sources import ClosableStore, Sources, Tools
+from savedmodel_operator.settings import Settings
+from savedmodel_operator.storage.base import Access, Store
+
+
+def make_observer(
+    *,
+    settings: Settings,
+    client: Client,
+    objects: ObjectCache,
+    children: ChildCache,
+    executor: Executor,
+    changed: Callable[[Owner], None],
+    looked: Callable[[Owner, Reason], None],
+) -> Observer:
+    """The observer of a process. executor: the bounded pool that buckets are read in."""
+    pods = PodClient()
+
+    def open_store(access: Access) -> ClosableStore:
+        # boto3 takes 20 MiB and 0.5 s: it is loaded when the first bucket is read, in a thread.
+        from savedmodel_operator.storage.s3 import open_s3
+
+        return open_s3(access, settings.allowed_endpoints)
+
+    return Observer(
+        objects=objects,
+        children=children,
+        clock=client.clock,
+        sources=Sources(
+            Tools(
+                access=AccessReader(client, settings.storage_secret_names),
+                open_store=open_store,
+                discover=_discover,
+                executor=executor,
+                now=client.clock.now,
+                changed=changed,
+                looked=looked,
+            )
+        ),
+        routers=Routers(pods.probe, changed),
+        live=LiveChecks(pods.check_live, changed),
+        settings=settings.for_plans,
+        pods=pods,
+    )
+
+
+def _discover(
+    store: Store,
+    prefix: str,
+    ready_marker: str | None,
+    keep: frozenset[int],
+    previous: SourceView | None,
+) -> SourceView:
+    from savedmodel_operator.storage.discover import discover
+
+    return discover(store, prefix, ready_marker=ready_marker, keep=keep, previous=previous)
