@@ -65,7 +65,7 @@ class S3Server:
             assert time.monotonic() < deadline, "versitygw does not listen"
 
     def stop(self) -> None:
-        self._process.terminate()
+        self._process.kill()  # asked politely it waits for idle connections
         self._process.wait(20)
         self._log.close()
 
@@ -80,15 +80,28 @@ class S3Server:
 class Bucket:
     """A fresh bucket with the writer's client."""
 
-    def __init__(self, server: S3Server, name: str, versioned: bool = False) -> None:
+    def __init__(
+        self,
+        server: S3Server,
+        name: str,
+        versioned: bool = False,
+        ca_bundle: bytes | None = None,
+        folder: Path | None = None,
+    ) -> None:
         self.server = server
         self.name = name
+        self._ca_bundle = ca_bundle
+        trusted = None
+        if ca_bundle is not None and folder is not None:
+            trusted = folder / "trusted.pem"
+            trusted.write_bytes(ca_bundle)
         self.client = boto3.client(
             "s3",
             endpoint_url=server.endpoint,
             region_name="us-east-1",
             aws_access_key_id=KEY.access_key_id,
             aws_secret_access_key=KEY.secret_access_key,
+            verify=str(trusted) if trusted else None,
             config=Config(request_checksum_calculation="when_required"),
         )
         self.client.create_bucket(Bucket=name)
@@ -99,10 +112,10 @@ class Bucket:
 
     @property
     def access(self) -> Access:
-        return self.server.access(self.name)
+        return self.server.access(self.name, ca_bundle=self._ca_bundle)
 
     def store(self) -> S3Store:
-        return self.server.store(self.name)
+        return self.server.store(self.name, ca_bundle=self._ca_bundle)
 
     def put(self, key: str, body: bytes, **more: Any) -> None:
         self.client.put_object(Bucket=self.name, Key=key, Body=body, **more)

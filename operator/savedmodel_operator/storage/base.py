@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from savedmodel_operator.api.reasons import Reason
+from savedmodel_operator.api.types import Source
+from savedmodel_operator.storage.versions import key_fault
 
 Addressing = Literal["Auto", "Path", "Virtual"]
 
@@ -71,6 +73,34 @@ class Access:
         if self.anonymous:
             return "anonymous access"
         return f"the key in Secret {self.secret}" if self.secret else "the given key"
+
+
+def access_of(
+    source: Source, credentials: Credentials | None, ca_bundle: bytes | None = None
+) -> tuple[Access, str]:
+    """A source as the API has it → how to open its bucket, and the prefix of its versions.
+
+    The prefix ends in "/" or is empty. Raises StorageError(InvalidSpec), with what to write.
+    """
+    scheme, _, place = source.uri.partition("://")
+    bucket, _, path = place.partition("/")
+    path = path.strip("/")
+    if scheme != "s3" or not bucket or (path and key_fault(path) is not None):
+        raise StorageError(
+            Reason.InvalidSpec,
+            "spec.source.uri must be s3://BUCKET/PREFIX without empty, “.” or “..” segments",
+        )
+    access = Access(
+        bucket=bucket,
+        endpoint=source.endpoint,
+        region=source.region,
+        addressing=source.addressing,
+        anonymous=source.anonymous,
+        credentials=credentials,
+        ca_bundle=ca_bundle,
+        secret=source.secret_ref.name if source.secret_ref else None,
+    )
+    return access, f"{path}/" if path else ""
 
 
 @dataclass(frozen=True)

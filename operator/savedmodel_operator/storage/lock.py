@@ -15,7 +15,14 @@ import msgspec
 from savedmodel_operator.api.reasons import Reason
 from savedmodel_operator.api.source import Lock, LockedObject
 from savedmodel_operator.storage.base import StorageError
-from savedmodel_operator.storage.versions import fingerprint, key_fault, parse_number, tree_fault
+from savedmodel_operator.storage.checksum import Checksum
+from savedmodel_operator.storage.versions import (
+    fingerprint,
+    key_fault,
+    parse_number,
+    tree_fault,
+    usable_etag,
+)
 
 FORMAT = 1
 
@@ -122,12 +129,23 @@ def _fault(wire_format: int, lock: Lock) -> str | None:
         return "its prefix does not end in its directory"
     if any(o.size < 0 for o in lock.objects):
         return "a size is negative"
+    if not all(usable_etag(o.etag) for o in lock.objects):
+        return "an ETag cannot be sent as a header"
+    if not all(_verifiable(o.checksum) for o in lock.objects):
+        return "a checksum cannot be verified"
     fault = tree_fault(o.key for o in lock.objects)
     if fault is not None:
         return fault
     if fingerprint_objects(lock.objects) != lock.fingerprint:
         return "its fingerprint does not match its objects"
     return None
+
+
+def _verifiable(checksum: str | None) -> bool:
+    try:
+        return checksum is None or bool(Checksum(checksum))
+    except ValueError:
+        return False
 
 
 def _malformed(what: str) -> StorageError:

@@ -30,6 +30,7 @@ from savedmodel_operator.storage.base import (
 from savedmodel_operator.storage.failures import mapped_errors
 from savedmodel_operator.storage.guard import EndpointGuard
 from savedmodel_operator.storage.guarded import GuardedSession
+from savedmodel_operator.storage.versions import usable_etag
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -42,7 +43,6 @@ CONNECTIONS = 10
 MAX_DIRECTORIES = 100_000
 """100 pages of 1,000 names: about 5 s and 10 MiB. More versions than that is a mistake."""
 
-_ETAG = re.compile(r"[\x21\x23-\x7e]{1,256}")
 _CHECKSUMS = (  # cheapest to verify over parallel ranges first
     ("crc32c", "ChecksumCRC32C"),
     ("crc32", "ChecksumCRC32"),
@@ -76,7 +76,7 @@ def open_s3(access: Access, allowed_endpoints: Sequence[str] = ()) -> S3Store:
         connections=CONNECTIONS,
         ca_bundle=access.ca_bundle,
     )
-    return S3Store(access, _client(access, session), session)
+    return S3Store(access, make_client(access, session), session)
 
 
 def _session() -> boto3.session.Session:
@@ -96,7 +96,8 @@ def _session() -> boto3.session.Session:
     return _shared_session
 
 
-def _client(access: Access, http: GuardedSession) -> S3Client:
+def make_client(access: Access, http: GuardedSession) -> S3Client:
+    """A boto3 client whose every request goes through `http`."""
     style: Literal["path", "virtual", "auto"] = "path" if access.path_style else "auto"
     if access.addressing == "Virtual":
         style = "virtual"
@@ -220,7 +221,7 @@ class S3Store:
 
     def _etag(self, text: str) -> str:
         etag = text.removeprefix("W/").strip('"')
-        if not _ETAG.fullmatch(etag):
+        if not usable_etag(etag):
             raise StorageError(
                 Reason.StorageUnavailable,
                 f"{self._access.where} lists objects without usable ETags; they identify the "

@@ -156,6 +156,11 @@ class Transfer:
             )
         if status in ("400", "401", "403"):
             return self._forbidden()
+        if "certificate" in text.lower():
+            return self._unavailable(
+                "has a certificate that is not trusted: set spec.source.caBundle to the "
+                "certificates that signed it"
+            )
         return self._unavailable(f"answered HTTP {status}" if status else "does not answer")
 
     def _unavailable(self, what: str) -> StorageError:

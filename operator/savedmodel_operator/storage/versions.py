@@ -32,6 +32,7 @@ IGNORED_NAMES_KEPT = 10
 IGNORED_NAME_CHARACTERS = 64
 
 _DIGITS = re.compile(r"[0-9]{1,255}", re.ASCII)
+_ETAG = re.compile(r"[\x21\x23-\x7e]{1,256}")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
@@ -145,6 +146,11 @@ def tree_fault(keys: Iterable[str]) -> str | None:
                 return f"object key “{printable(parent)}” is both a file and a folder"
             parent = parent.rpartition("/")[0]
     return None
+
+
+def usable_etag(etag: str) -> bool:
+    """Whether an ETag (without quotes) can identify bytes and stand in an If-Match header."""
+    return _ETAG.fullmatch(etag) is not None
 
 
 def fingerprint(objects: Iterable[tuple[str, int, str]]) -> str:
