@@ -1,0 +1,140 @@
+"""The kinds of client that are kept whole: REST with and without keep-alive, gRPC on one channel.
+
+Neighbours: `load` paces them, `questions` makes and judges their bodies. A client tries each request
+once: a retry of ours would hide what a user sees. Must not decide when to send.
+"""
+
+import asyncio
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+import aiohttp
+import grpc
+import grpc.aio
+
+from lab.questions import Question, judge, read_grpc, read_rest, write_grpc
+
+VERSION_HEADER = "x-savedmodel-version"
+PREDICT = "/tensorflow.serving.PredictionService/Predict"
+REST_PORT, GRPC_PORT = 8501, 8500
+
+_CHANNEL = (
+    ("grpc.max_send_message_length", -1),
+    ("grpc.max_receive_message_length", -1),
+    # Its own connection, also beside other channels of this process to the same address.
+    ("grpc.use_local_subchannel_pool", 1),
+    ("grpc.enable_http_proxy", 0),
+)
+
+
+class Transport(StrEnum):
+    """How requests travel."""
+
+    REST = "REST"
+    REST_ONE_SHOT = "REST one-shot"
+    GRPC = "gRPC"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The version that answered rightly, or the failure's text."""
+
+    version: int | None = None
+    failure: str | None = None
+
+
+class Client(Protocol):
+    """Asks one question and judges the answer; never raises for what a server does."""
+
+    async def ask(self, index: int) -> Outcome: ...
+    async def close(self) -> None: ...
+
+
+class RestClient:
+    """POST :predict in row format; with keep-alive a pool of connections, else one each."""
+
+    def __init__(
+        self, address: str, question: Question, timeout: float, *, keep_alive: bool
+    ) -> None:
+        self._url = f"http://{address}:{REST_PORT}/v1/models/{question.model}:predict"
+        self._question = question
+        connector = aiohttp.TCPConnector(limit=0, force_close=not keep_alive)
+        limit = aiohttp.ClientTimeout(total=timeout)
+        self._session = aiohttp.ClientSession(connector=connector, timeout=limit)
+
+    async def ask(self, index: int) -> Outcome:
+        try:
+            async with self._session.post(self._url, data=self._question.rest(index)) as answer:
+                body = await answer.read()
+                header = answer.headers.get(VERSION_HEADER)
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            return Outcome(failure=f"{type(error).__name__}: {error}")
+        if answer.status != 200:
+            return Outcome(failure=f"HTTP {answer.status}: {body[:300].decode(errors='replace')}")
+        if header is None or not header.isdecimal():
+            return Outcome(failure=f"{VERSION_HEADER} is {header!r}")
+        version = int(header)
+        try:
+            seen = read_rest(self._question, index, version, body)
+        except (ValueError, KeyError, TypeError) as error:
+            return Outcome(failure=f"not an answer ({error}): {body[:300]!r}")
+        return _judged(self._question, index, version, seen)
+
+    async def close(self) -> None:
+        await self._session.close()
+
+
+class GrpcClient:
+    """PredictionService.Predict on one HTTP/2 channel."""
+
+    def __init__(self, address: str, question: Question, timeout: float) -> None:
+        self._question, self._timeout = question, timeout
+        self._channel = grpc.aio.insecure_channel(f"{address}:{GRPC_PORT}", options=_CHANNEL)
+        self._predict = self._channel.unary_unary(PREDICT, None, None)
+
+    async def ask(self, index: int) -> Outcome:
+        from google.protobuf.message import DecodeError
+
+        call = self._predict(write_grpc(self._question, index), timeout=self._timeout)
+        try:
+            body = await call
+            metadata = await call.initial_metadata()
+        except grpc.aio.AioRpcError as error:
+            return Outcome(failure=f"{error.code().name}: {error.details()}")
+        header = dict(metadata or ()).get(VERSION_HEADER)
+        if not isinstance(header, str) or not header.isdecimal():
+            return Outcome(failure=f"{VERSION_HEADER} is {header!r}")
+        try:
+            seen = read_grpc(body)
+        except DecodeError as error:
+            return Outcome(failure=f"not a PredictResponse: {error}")
+        return _judged(self._question, index, int(header), seen)
+
+    async def close(self) -> None:
+        await self._channel.close(None)
+
+
+def connect(transport: Transport, address: str, question: Question, timeout: float) -> Client:
+    """A client to the Service at `address`, on the ports that every deployment has."""
+    if transport is Transport.GRPC:
+        write_grpc(question, 0)  # imports TensorFlow before the first request counts
+        return GrpcClient(address, question, timeout)
+    keep_alive = transport is Transport.REST
+    return RestClient(address, question, timeout, keep_alive=keep_alive)
+
+
+def _judged(question: Question, index: int, version: int, seen: object) -> Outcome:
+    assert isinstance(seen, dict)
+    wrong = judge(question, index, version, seen)
+    return Outcome(failure=wrong) if wrong else Outcome(version=version)
+
+
+async def wait_for_answer(client: Client, patience: float) -> Outcome:
+    """Ask until one answer is right or `patience` seconds are over; gives the last outcome."""
+    deadline = asyncio.get_running_loop().time() + patience
+    while True:
+        outcome = await client.ask(0)
+        if outcome.failure is None or asyncio.get_running_loop().time() > deadline:
+            return outcome
+        await asyncio.sleep(0.2)

@@ -1,0 +1,84 @@
+"""The sample models: what each version computes, so that an answer proves which version gave it.
+
+Neighbours: `models` builds them with TensorFlow from this table, `questions` asks and judges by it,
+`uploads` brings them to the store. Pure data and arithmetic; must not import TensorFlow.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Kind(StrEnum):
+    """A computation. In each of them VERSION is a constant of the graph's weights."""
+
+    #: Keras 3. measurements[n,4] → scores[n,3], best[n]
+    FLOWERS = "flowers"
+    #: FLOWERS without its output `best`: breaks clients that read it.
+    FLOWERS_WITHOUT_BEST = "flowers-without-best"
+    #: tf.Module. x[n] → y[n]
+    CALC = "calc"
+    #: CALC that takes integers: breaks clients that send floats.
+    CALC_OF_INTEGERS = "calc-of-integers"
+    #: CALC with an unreadable warm-up file: passes every look from outside, and never loads.
+    CALC_THAT_CRASHES = "calc-that-crashes"
+    #: tf.Module. data[n] (strings of any length) → size[n]: cheap at any size of the request.
+    BLOB = "blob"
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One version of a model, as a directory."""
+
+    kind: Kind
+    number: int
+    directory: str
+
+    @property
+    def key(self) -> str:
+        """Its folder among all samples."""
+        return f"{self.kind.value}/{self.directory}"
+
+
+def sample(kind: Kind, number: int, *, padded: bool = False) -> Sample:
+    """`padded`: the directory's name has eight digits, as TF Serving's own models have."""
+    return Sample(kind, number, f"{number:08d}" if padded else str(number))
+
+
+FLOWERS = (
+    sample(Kind.FLOWERS, 1, padded=True),
+    sample(Kind.FLOWERS, 2),
+    sample(Kind.FLOWERS_WITHOUT_BEST, 3),
+)
+
+CALC = (
+    sample(Kind.CALC, 1),
+    sample(Kind.CALC, 2),
+    sample(Kind.CALC, 3),
+    sample(Kind.CALC_OF_INTEGERS, 4),
+    sample(Kind.CALC_THAT_CRASHES, 5),
+)
+
+BLOB = (sample(Kind.BLOB, 1), sample(Kind.BLOB, 2))
+
+ALL = (*FLOWERS, *CALC, *BLOB)
+
+
+def flowers(measurements: list[float], version: int) -> tuple[list[float], int]:
+    """(scores, best) of one row of four: score j is (j + 1) · mean + 10 · version + j.
+
+    >>> flowers([4.0, 0.0, 4.0, 0.0], 2)
+    ([22.0, 25.0, 28.0], 2)
+    """
+    mean = sum(measurements) / 4
+    scores = [(j + 1) * mean + 10 * version + j for j in range(3)]
+    return scores, scores.index(max(scores))
+
+
+def calc(x: float, version: int) -> float:
+    """y = 2 · x + version."""
+    return 2 * x + version
+
+
+def blob(length: int, version: int) -> int:
+    """size = 1000 · length in bytes + version."""
+    return 1000 * length + version
