@@ -26,15 +26,18 @@ log = logging.getLogger(__name__)
 FIRST_PAUSE = 1.0
 LONGEST_PAUSE = 30.0
 
-Check = Callable[[str, str, RevisionRecord], Awaitable[Verdict]]
-"""(pod IP, model name, record) → the verdict; does not raise for what a server may do."""
+Check = Callable[["Target"], Awaitable[Verdict]]
+"""The verdict on one revision; does not raise for what a server may do."""
 
 
 @dataclass(frozen=True)
-class _Target:
+class Target:
+    """A revision that can be asked: one of its ready pods, and what it should answer."""
+
     revision: str
     ip: str
     model_name: str
+    tags: tuple[str, ...]
     record: RevisionRecord
 
 
@@ -45,14 +48,21 @@ class LiveChecks:
         self._check = check
         self._changed = changed
         self._verdicts: dict[tuple[Owner, str], Verdict] = {}
-        self._targets: dict[tuple[Owner, str], _Target] = {}
+        self._targets: dict[tuple[Owner, str], Target] = {}
         self._tasks: dict[tuple[Owner, str], asyncio.Task[None]] = {}
 
     def view(
-        self, owner: Owner, model_name: str, stable: str | None, children: list[Observed]
+        self,
+        owner: Owner,
+        model: tuple[str, tuple[str, ...]],
+        stable: str | None,
+        children: list[Observed],
     ) -> dict[str, Verdict]:
-        """What is known now; starts to ask where a revision could be asked and was not."""
-        targets = {t.revision: t for t in _targets(model_name, stable, children)}
+        """What is known now; starts to ask where a revision could be asked and was not.
+
+        model: (name, tags of its MetaGraph) as the spec has them.
+        """
+        targets = {t.revision: t for t in _targets(model, stable, children)}
         for revision, target in targets.items():
             key = (owner, revision)
             self._targets[key] = target
@@ -81,7 +91,7 @@ class LiveChecks:
         try:
             while True:
                 target = self._targets[key]
-                verdict = await self._check(target.ip, target.model_name, target.record)
+                verdict = await self._check(target)
                 if self._verdicts.get(key) != verdict:
                     self._verdicts[key] = verdict
                     self._changed(key[0])
@@ -112,7 +122,9 @@ def _open(verdict: Verdict) -> bool:
     return verdict.outcome is Outcome.Errored
 
 
-def _targets(model_name: str, stable: str | None, children: list[Observed]) -> list[_Target]:
+def _targets(
+    model: tuple[str, tuple[str, ...]], stable: str | None, children: list[Observed]
+) -> list[Target]:
     pods: Mapping[str, str] = {
         _revision(c): str(c.body["status"]["podIP"])
         for c in children
@@ -124,7 +136,7 @@ def _targets(model_name: str, stable: str | None, children: list[Observed]) -> l
             continue
         record = read_record(child.body)
         if record is not None:
-            found.append(_Target(child.name, pods[child.name], model_name, record))
+            found.append(Target(child.name, pods[child.name], *model, record))
     return found
 
 

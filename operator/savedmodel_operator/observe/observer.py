@@ -61,7 +61,7 @@ class Observer:
             settings=self.settings,
             objects={c.key: c for c in children},
             router=self.routers.view(key, children),
-            live=self.live.view(key, _model_name(meta, spec), stable, children),
+            live=self.live.view(key, _model(meta, spec), stable, children),
             deleting=meta.deleting,
         )
 
@@ -79,8 +79,9 @@ class Observer:
         await self.pods.close()
 
 
-def _model_name(meta: Meta, spec: Spec) -> str:
-    return spec.model_name or meta.name
+def _model(meta: Meta, spec: Spec) -> tuple[str, tuple[str, ...]]:
+    """Name and tags that the candidate serves under."""
+    return spec.model_name or meta.name, spec.serving.options.tags
 
 
 def _revision(status: Mapping[str, Any], role: str) -> str | None:

@@ -12,9 +12,9 @@ import aiohttp
 
 from savedmodel_operator.api import names
 from savedmodel_operator.gate import Verdict, check_live
+from savedmodel_operator.observe.live import Target
 from savedmodel_operator.traffic import router
 from savedmodel_operator.traffic.base import Answer
-from savedmodel_operator.workload.revision import RevisionRecord
 
 TIMEOUT = aiohttp.ClientTimeout(total=10.0, sock_connect=2.0)
 """A server that has just loaded a large model may take seconds for its first metadata answer."""
@@ -33,12 +33,18 @@ class PodClient:
         """What a router pod carries."""
         return await router.probe(self._get_session(), pod_ip)
 
-    async def check_live(self, pod_ip: str, model_name: str, record: RevisionRecord) -> Verdict:
+    async def check_live(self, target: Target) -> Verdict:
         """What the candidate's server says about the exact version, judged by the gate."""
-        address = f"[{pod_ip}]" if ":" in pod_ip else pod_ip
-        base = f"http://{address}:{names.PORT_REST}/v1/models/{model_name}/versions/{record.number}"
+        record = target.record
+        host = f"[{target.ip}]" if ":" in target.ip else target.ip
+        base = (
+            f"http://{host}:{names.PORT_REST}/v1/models/{target.model_name}"
+            f"/versions/{record.number}"
+        )
         status, metadata = await asyncio.gather(self._get(base), self._get(f"{base}/metadata"))
-        return check_live(record.facts, model_name, record.number, status, metadata)
+        return check_live(
+            record.facts, target.model_name, record.number, status, metadata, target.tags
+        )
 
     async def close(self) -> None:
         """Ends all connections."""
