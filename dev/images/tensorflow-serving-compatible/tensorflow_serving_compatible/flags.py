@@ -39,7 +39,7 @@ class Flags:
     rest_api_num_threads: int = _flag(_threads(), "int32", "Threads that work on REST calls.")
     rest_api_timeout_in_ms: int = _flag(30000, "int32", "Timeout of a REST call's session run.")
     rest_api_enable_cors_support: bool = _flag(False, "bool", "Send CORS headers.", works=False)
-    enable_batching: bool = _flag(False, "bool", "Batch requests.", works=False)
+    enable_batching: bool = _flag(False, "bool", "Batch runs along dimension 0.")
     allow_version_labels_for_unavailable_models: bool = _flag(
         False, "bool", "Allow unused labels on versions that are not available yet."
     )

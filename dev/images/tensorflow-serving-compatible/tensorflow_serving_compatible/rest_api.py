@@ -55,6 +55,38 @@ class Answer:
     method: str = ""
 
 
+@dataclass(frozen=True)
+class Target:
+    """What a path names. `version` is still text: its range is checked after the metrics' labels
+    are known."""
+
+    model: str = ""
+    version: str | None = None
+    label: str | None = None
+    verb: str = ""
+    metadata: bool = False
+
+
+def parse_target(method: str, path: str) -> Target:
+    """Model, version or label, and verb of a path. Raises StatusError for any other path."""
+    pattern = {"POST": _POST, "GET": _GET}.get(method)
+    match = pattern.fullmatch(path) if pattern else None
+    if match is None:
+        raise _malformed(method, path)
+    found = match.groupdict()
+    return Target(
+        model=_unquote(found["name"] or ""),
+        version=found["version"],
+        label=_unquote(found["label"]) if found["label"] else None,
+        verb=found.get("method") or "",
+        metadata=bool(found.get("part")),
+    )
+
+
+def _malformed(method: str, path: str) -> StatusError:
+    return invalid_argument(f"Malformed request: {method} {path}")
+
+
 class RestApi:
     def __init__(self, service: Service, timeout_ms: int) -> None:
         self._service, self._timeout_ms = service, max(timeout_ms, 0)
@@ -69,28 +101,20 @@ class RestApi:
         return answer
 
     def _dispatch(self, method: str, path: str, body: bytes, answer: Answer) -> str:
-        pattern = {"POST": _POST, "GET": _GET}.get(method)
-        match = pattern.fullmatch(path) if pattern else None
-        if match is None:
-            raise invalid_argument(f"Malformed request: {method} {path}")
-        found = match.groupdict()
-        answer.model = _unquote(found["name"] or "")
-        answer.method = found.get("method") or ""
-        spec = model_pb2.ModelSpec(name=answer.model)
-        if found["version"]:
-            spec.version.value = _version(found["version"])
-        if found["label"]:
-            spec.version_label = _unquote(found["label"])
+        target = parse_target(method, path)
+        answer.model, answer.method = target.model, target.verb
+        spec = model_pb2.ModelSpec(name=target.model)
+        if target.version is not None:
+            spec.version.value = _version(target.version)
+        if target.label is not None:
+            spec.version_label = target.label
         if method == "GET":
-            return self._get(spec, metadata=bool(found["part"]))
+            return self._get(spec, metadata=target.metadata)
         # The pattern ignores case, the dispatch does not.
-        if answer.method == "predict":
-            return self._predict(spec, body)
-        if answer.method == "classify":
-            return self._classify(spec, body)
-        if answer.method == "regress":
-            return self._regress(spec, body)
-        raise invalid_argument(f"Malformed request: {method} {path}")
+        verbs = {"predict": self._predict, "classify": self._classify, "regress": self._regress}
+        if target.verb not in verbs:
+            raise _malformed(method, path)
+        return verbs[target.verb](spec, body)
 
     def _predict(self, spec: Any, body: bytes) -> str:
         request = read_predict(body, lambda name: self._service.input_dtypes(spec, name))

@@ -14,14 +14,15 @@ import time
 import grpc
 
 from tensorflow_serving_compatible import config as configs
+from tensorflow_serving_compatible.batching import BatchedSession, Scheduler, parameters
 from tensorflow_serving_compatible.core import ServerCore
 from tensorflow_serving_compatible.errors import StatusError, invalid_argument
 from tensorflow_serving_compatible.flags import Flags
 from tensorflow_serving_compatible.grpc_service import GrpcApi, GrpcServer
 from tensorflow_serving_compatible.inference import Inference
 from tensorflow_serving_compatible.metrics import PAGE_PATH, Metrics
-from tensorflow_serving_compatible.model import ModelLoader
-from tensorflow_serving_compatible.protos import MonitoringConfig, SSLConfig
+from tensorflow_serving_compatible.model import ModelLoader, WrapSession
+from tensorflow_serving_compatible.protos import BatchingParameters, MonitoringConfig, SSLConfig
 from tensorflow_serving_compatible.rest import RestServer, listen
 from tensorflow_serving_compatible.rest_api import RestApi
 from tensorflow_serving_compatible.runtime import Library
@@ -47,7 +48,10 @@ def build_and_start(flags: Flags) -> None:
     )
     warm_up = WarmUp(inference, metrics, flags.num_request_iterations_for_warmup)
     loader = ModelLoader(
-        flags, metrics, wrap=None, warm_up=warm_up.run if flags.enable_model_warmup else None
+        flags,
+        metrics,
+        wrap=_batching(flags, metrics),
+        warm_up=warm_up.run if flags.enable_model_warmup else None,
     )
     credentials = _credentials(flags)
     metrics_path = _metrics_path(flags)
@@ -81,6 +85,16 @@ def _check(flags: Flags) -> None:
             "server_options.batching_parameters_file is set without setting "
             "server_options.enable_batching to true."
         )
+
+
+def _batching(flags: Flags, metrics: Metrics) -> WrapSession | None:
+    if not flags.enable_batching:
+        return None
+    message = BatchingParameters()
+    if flags.batching_parameters_file:
+        configs.read_text_proto(flags.batching_parameters_file, message)
+    scheduler = Scheduler(parameters(message), metrics)
+    return lambda session: BatchedSession(session, scheduler)
 
 
 def _poll_config(core: ServerCore, flags: Flags) -> None:
