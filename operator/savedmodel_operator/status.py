@@ -16,6 +16,7 @@ from savedmodel_operator.api.reasons import Reason
 from savedmodel_operator.api.source import VersionView
 from savedmodel_operator.plan import memory as memories
 from savedmodel_operator.plan.children import World
+from savedmodel_operator.plan.health import find_complaint
 from savedmodel_operator.plan.memory import Memory
 from savedmodel_operator.plan.rollout import Wait, steps_of
 from savedmodel_operator.plan.routing import Retired, RouterState
@@ -241,8 +242,6 @@ def _ready(report: Report) -> Entry:
         return "False", report.wait.reason, report.wait.sentence
     view = report.world.revision(stable.revision)
     if view.ready_replicas < spec.replicas or view.scale != spec.replicas:
-        from savedmodel_operator.plan.health import find_complaint
-
         complaint = find_complaint(view)
         text = f"{view.ready_replicas} of {spec.replicas} pods of {stable.revision} are ready"
         return (

@@ -21,7 +21,7 @@ from savedmodel_operator.api import names
 from savedmodel_operator.api.reasons import Reason
 from savedmodel_operator.api.source import SourceView, VersionView
 from savedmodel_operator.api.types import Spec
-from savedmodel_operator.gate import Verdict
+from savedmodel_operator.gate.verdict import Verdict, passed
 from savedmodel_operator.plan.actions import Action, Annotate, Apply, Create, Delete
 from savedmodel_operator.plan.decide import decide
 from savedmodel_operator.plan.snapshot import (
@@ -35,6 +35,7 @@ from simulation.sim_actors import Kubelet, Routers, is_ready
 from simulation.sim_api import OWNER, Key, Refused, SimApi
 
 SETTINGS = Settings("localhost/operator:1", "localhost/envoy:1", "savedmodel-system")
+PASSED = passed("metadata", "the server says what was read")
 START = 1_800_000_000.0
 
 
@@ -66,11 +67,12 @@ class World:
         self.kubelet = Kubelet(self)
         self.routers = Routers(self)
         self.versions: tuple[VersionView, ...] = ()
-        self.live: dict[str, Verdict] = {}
+        self.live: dict[int, Verdict] = {}
         self.faults = {f.write: f.mode for f in faults}
         self.operator_writes: list[str] = []
         self.transcript: list[str] = []
         self.cache: dict[Key, dict[str, Any]] = {}
+        self.seen: dict[Key, Observed] = {}
         self.next_cycle: float | None = None
         self.invariants: list[Callable[[World], None]] = []
         self.down = False
@@ -237,13 +239,7 @@ class World:
     def observe(self) -> Snapshot:
         """What the operator's own `observe` would build."""
         owner = self.cache[OWNER]
-        children = {
-            key: Observed(
-                key[0], key[1], body["metadata"]["uid"], body["metadata"]["resourceVersion"], body
-            )
-            for key, body in self.cache.items()
-            if key != OWNER
-        }
+        children = {key: self._observed(key) for key in self.cache if key != OWNER}
         reason = Reason.SourceReady if self.versions else Reason.SourceEmpty
         return Snapshot(
             now=self.now,
@@ -258,8 +254,18 @@ class World:
             settings=SETTINGS,
             objects=children,
             router=RouterView(tuple(self._router_pod(p) for p in self.routers.pods())),
-            live=dict(self.live),
+            live=self._live_verdicts(),
         )
+
+    def _observed(self, key: Key) -> Observed:
+        """As the shell's cache hands it out: the same object until it changes."""
+        body = self.cache[key]
+        held = self.seen.get(key)
+        if held is None or held.body is not body:
+            meta = body["metadata"]
+            held = Observed(key[0], key[1], meta["uid"], meta["resourceVersion"], body)
+            self.seen[key] = held
+        return held
 
     def _router_pod(self, pod: Mapping[str, Any]) -> RouterPodView:
         meta, name = pod["metadata"], pod["metadata"]["name"]
@@ -274,6 +280,16 @@ class World:
             members=dict(carried.members) if carried else {},
             nudge=meta["annotations"].get(names.ANNOTATION_NUDGE),
         )
+
+    def _live_verdicts(self) -> dict[str, Verdict]:
+        """Live checks of every revision with a ready pod: what the server says of itself."""
+        found = {}
+        for pod in self.api.of_kind("Pod"):
+            revision = pod["metadata"]["labels"].get(names.LABEL_REVISION)
+            if revision and is_ready(pod):
+                number = int(revision.split("-v")[1].split("-")[0])
+                found[revision] = self.live.get(number, PASSED)
+        return found
 
     def read_weights(self, marks: Mapping[str, str]) -> Mapping[str, int]:
         """The weights of a written route."""

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 from savedmodel_operator.api import names
 from savedmodel_operator.api.types import seconds
 from savedmodel_operator.plan import memory
 from savedmodel_operator.plan.snapshot import Observed, Snapshot
-from savedmodel_operator.workload.revision import RevisionRecord, read_record
+from savedmodel_operator.workload.revision import RevisionRecord, read_record, serving_hash
 
 
 @dataclass(frozen=True)
@@ -113,6 +113,11 @@ class World:
             _place(parts, observed)
         return {name: _view(name, parts) for name, parts in sorted(found.items())}
 
+    @cached_property
+    def serving_hash(self) -> str:
+        """The hash of the present serving inputs."""
+        return serving_hash(self.snapshot.spec)
+
     @property
     def scale_down_delay(self) -> float:
         """Seconds that a former stable revision stays."""
@@ -161,10 +166,16 @@ def _place(parts: dict[str, Any], observed: Observed) -> None:
 def _view(name: str, parts: dict[str, Any]) -> RevisionView:
     record_object: Observed | None = parts.get("record_object")
     pods: Iterable[PodView] = parts.pop("pods")
-    record = read_record(record_object.body) if record_object is not None else None
+    record = _record(record_object) if record_object is not None else None
     return RevisionView(
         name=name, record=record, pods=tuple(sorted(pods, key=lambda p: p.name)), **parts
     )
+
+
+@lru_cache(maxsize=512)
+def _record(observed: Observed) -> RevisionRecord | None:
+    """Read once per observation: records are immutable, and reading one costs a millisecond."""
+    return read_record(observed.body)
 
 
 def _pod(observed: Observed) -> PodView:

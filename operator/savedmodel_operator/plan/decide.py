@@ -23,7 +23,6 @@ from savedmodel_operator.plan.routing import Retired, RouterState, build_route, 
 from savedmodel_operator.plan.snapshot import Snapshot
 from savedmodel_operator.plan.target import Choice, Target, choose, gate_hash
 from savedmodel_operator.savedmodel.facts import ModelFacts
-from savedmodel_operator.workload.revision import serving_hash
 
 SETTLED = 10.0  # seconds after which an unanswering router is asked less often
 WRITTEN_AGAIN = 1.0  # seconds after writes until the world is looked at again without an event
@@ -98,7 +97,7 @@ def _supersede(world: World, memory: Memory, choice: Choice) -> tuple[Memory, tu
     if candidate is None or target is None or target.revision == candidate.revision:
         return memory, ()
     record = world.revision(candidate.revision).record
-    served_alike = record is not None and record.serving_hash == serving_hash(world.snapshot.spec)
+    served_alike = record is not None and record.serving_hash == world.serving_hash
     if target.number < candidate.number and served_alike:
         return memory, ()
     text = f"{candidate.revision} gives way to {target.revision}"

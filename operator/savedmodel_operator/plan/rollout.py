@@ -228,10 +228,10 @@ def _check_live(trial: Trial) -> Candidate | Wait | End:
 
 def _check_members(trial: Trial) -> Candidate | Wait | End:
     """No weight before every router sees every pod of it."""
-    if trial.candidate.step_since is not None:
-        return trial.candidate
-    in_route = trial.candidate.revision in trial.router.weights
-    if in_route and trial.router.verified and trial.router.has_members(trial.view):
+    carried = trial.router.weights.get(trial.candidate.revision)
+    if trial.candidate.step_since is not None or carried == trial.weight:
+        return trial.candidate  # seen before this weight was written
+    if carried is not None and trial.router.verified and trial.router.has_members(trial.view):
         return trial.candidate
     stale = ", ".join(p.name for p in trial.router.stale)
     return Wait(

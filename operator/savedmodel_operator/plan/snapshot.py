@@ -19,9 +19,9 @@ ObjectKey = tuple[str, str]
 """(kind, name); everything is in the namespace of the SavedModelDeployment."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Observed:
-    """A child as last seen. `body` includes metadata and status."""
+    """A child as last seen. `body` includes metadata and status. Compared by identity."""
 
     kind: str
     name: str

@@ -24,7 +24,6 @@ from savedmodel_operator.plan.children import World
 from savedmodel_operator.plan.memory import Memory, Rejection
 from savedmodel_operator.savedmodel.facts import ModelFacts
 from savedmodel_operator.workload.lock import read_lock
-from savedmodel_operator.workload.revision import serving_hash
 
 
 @dataclass(frozen=True)
@@ -102,7 +101,7 @@ def find_refusal(memory: Memory, target: Target, gate: str) -> Rejection | None:
 
 def _of_version(world: World, version: VersionView) -> Target:
     revision = names.revision_name(
-        world.snapshot.name, version.number, version.fingerprint, serving_hash(world.snapshot.spec)
+        world.snapshot.name, version.number, version.fingerprint, world.serving_hash
     )
     return Target(version.number, version.fingerprint, revision, version.facts, version.lock)
 
@@ -111,8 +110,8 @@ def _of_stable(world: World, memory: Memory) -> Target:
     """Stable's identity under the present serving inputs; bytes by its own lock if need be."""
     stable = memory.stable
     assert stable is not None
-    spec, view = world.snapshot.spec, world.revision(stable.revision)
-    wanted = serving_hash(spec)
+    view = world.revision(stable.revision)
+    wanted = world.serving_hash
     revision = (
         stable.revision
         if view.record is not None and view.record.serving_hash == wanted

@@ -12,6 +12,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -64,9 +65,14 @@ def _given(value: Any) -> Any:
         return msgspec.to_builtins(value)
     return {
         field.encode_name: _given(getattr(value, field.name))
-        for field in msgspec.structs.fields(value)
+        for field in _fields(type(value))
         if getattr(value, field.name) != _default(field)
     }
+
+
+@lru_cache
+def _fields(struct: type[msgspec.Struct]) -> tuple[msgspec.structs.FieldInfo, ...]:
+    return msgspec.structs.fields(struct)
 
 
 def _default(field: msgspec.structs.FieldInfo) -> Any:
