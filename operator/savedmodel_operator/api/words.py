@@ -40,6 +40,10 @@ FIELD_WORDS: Mapping[str, str] = {
     "spec.source.caBundle.configMap": "Name of the ConfigMap.",
     "spec.source.caBundle.key": "Key in it that holds the PEM certificates.",
     "spec.source.secretRef.name": "Name of the Secret.",
+    "spec.serving.replicas": (
+        "Pods of the stable revision; 1 if left out. It must be there for an autoscaler, which "
+        "reads it through the scale subresource."
+    ),
     "spec.serving.resources.limits": "The most that the container may use, by resource.",
     "spec.serving.resources.requests": "What the scheduler sets aside for the container, by resource.",
     "spec.serving.pod.nodeSelector": "Labels that a node must have.",

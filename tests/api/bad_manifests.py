@@ -1,0 +1,245 @@
+"""Manifests that must be refused: what is changed in a good one, and what a person must read.
+
+Each case is (path and value pairs laid over GOOD, the texts that the answer must hold). `GONE`
+takes the field away. Kept as a table so that a reviewer sees rule and sentence side by side.
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+GONE = object()
+
+GOOD: dict[str, Any] = {
+    "apiVersion": "savedmodel.dev/v1alpha1",
+    "kind": "SavedModelDeployment",
+    "metadata": {"name": "flowers"},
+    "spec": {
+        "source": {"uri": "s3://models/flowers", "secretRef": {"name": "savedmodel-storage"}},
+        "serving": {"image": "tensorflow/serving:2.20.0"},
+    },
+}
+
+STEP = {"weight": 5, "hold": "1m"}
+NAME_RULE = "metadata.name must be a DNS label of at most 33 characters that starts with a letter"
+DURATION = "must be a duration in ms, s, m or h, for example 30s or 1h30m"
+CREDENTIALS = (
+    "set exactly one of secretRef (a Secret with AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY) and "
+    "anonymous: true (a public bucket)"
+)
+OWN_FLAG = "a flag that the operator sets itself"
+OBJECT_NAME = "must be the name of a Kubernetes object"
+
+Case = tuple[dict[str, Any], tuple[str, ...]]
+
+CASES: dict[str, Case] = {
+    "name of 34 characters": ({"metadata.name": "a" * 34}, (NAME_RULE,)),
+    "name with a digit first": (
+        {"metadata.name": "1flowers"},
+        (NAME_RULE, "NAME-v<number>-<hash>"),
+    ),
+    "name with a dot": ({"metadata.name": "flowers.v1"}, (NAME_RULE,)),
+    "no spec": ({"spec": GONE}, ("spec: Required value",)),
+    "no source": ({"spec.source": GONE}, ("spec.source: Required value",)),
+    "no serving": ({"spec.serving": GONE}, ("spec.serving: Required value",)),
+    "no image": ({"spec.serving": {}}, ("spec.serving.image: Required value",)),
+    "no uri": ({"spec.source": {"anonymous": True}}, ("spec.source.uri: Required value",)),
+    "uri of a web page": (
+        {"spec.source.uri": "https://models/flowers"},
+        ("spec.source.uri", "must be s3://BUCKET/PREFIX, for example s3://models/flowers"),
+    ),
+    "uri with an upper-case bucket": (
+        {"spec.source.uri": "s3://Models/x"},
+        ("s3://BUCKET/PREFIX",),
+    ),
+    "uri with a double slash": ({"spec.source.uri": "s3://models//x"}, ("s3://BUCKET/PREFIX",)),
+    "uri that climbs": (
+        {"spec.source.uri": "s3://models/../secrets"},
+        ("must be a plain path: no '..', '?' or '#'",),
+    ),
+    "uri with a query": ({"spec.source.uri": "s3://models/x?versionId=1"}, ("a plain path",)),
+    "uri without end": (
+        {"spec.source.uri": "s3://models/" + "x" * 1100},
+        ("may not be more than 1024",),
+    ),
+    "neither secret nor anonymous": ({"spec.source.secretRef": GONE}, (CREDENTIALS,)),
+    "both secret and anonymous": ({"spec.source.anonymous": True}, (CREDENTIALS,)),
+    "secret of another namespace": (
+        {"spec.source.secretRef.name": "prod/savedmodel-storage"},
+        ("spec.source.secretRef.name", OBJECT_NAME),
+    ),
+    "endpoint without scheme": (
+        {"spec.source.endpoint": "store:9000"},
+        ("must be http(s)://HOST[:PORT] without path, user or query",),
+    ),
+    "endpoint with a password": (
+        {"spec.source.endpoint": "https://user:pw@store"},
+        ("without path, user or query",),
+    ),
+    "endpoint with a path": ({"spec.source.endpoint": "https://store/s3"}, ("without path",)),
+    "region": (
+        {"spec.source.region": "EU West"},
+        ("must be the name of a region, for example eu-west-1",),
+    ),
+    "addressing": (
+        {"spec.source.addressing": "path"},
+        ('Unsupported value: "path": supported values: "Auto", "Path", "Virtual"',),
+    ),
+    "key of the CA": (
+        {"spec.source.caBundle": {"configMap": "ca", "key": "a/b"}},
+        ("must be a key of the ConfigMap",),
+    ),
+    "CA without key": (
+        {"spec.source.caBundle": {"configMap": "ca"}},
+        ("spec.source.caBundle.key: Required value",),
+    ),
+    "poll without unit": ({"spec.source.pollInterval": "30"}, (DURATION,)),
+    "poll in days": ({"spec.source.pollInterval": "1d"}, (DURATION,)),
+    "poll too often": ({"spec.source.pollInterval": "100ms"}, ("must be between 1s and 24h",)),
+    "poll as a number": (
+        {"spec.source.pollInterval": 30},
+        ('spec.source.pollInterval in body must be of type string: "integer"',),
+    ),
+    "poll beyond all numbers": (
+        {"spec.source.pollInterval": "999999999h"},
+        ("spec.source.pollInterval",),
+    ),
+    "marker in a folder": (
+        {"spec.source.readyMarker": "a/_SUCCESS"},
+        ("must be the name of one object without '/', for example _SUCCESS",),
+    ),
+    "policy of later": (
+        {"spec.versions.policy": "Pinned"},
+        ('spec.versions.policy: Unsupported value: "Pinned": supported values: "Latest"',),
+    ),
+    "image with a space": (
+        {"spec.serving.image": "tensorflow serving"},
+        ("must be an image reference without spaces",),
+    ),
+    "image empty": ({"spec.serving.image": ""}, ("spec.serving.image", "at least 1 chars long")),
+    "replicas negative": (
+        {"spec.serving.replicas": -1},
+        ("spec.serving.replicas", "greater than or equal to 0"),
+    ),
+    "replicas as text": (
+        {"spec.serving.replicas": "2"},
+        ('spec.serving.replicas in body must be of type integer: "string"',),
+    ),
+    "memory as a list": ({"spec.serving.resources.limits": {"memory": ["1Gi"]}}, ("memory",)),
+    "cpu as a fraction": ({"spec.serving.resources.limits": {"cpu": 0.5}}, ("limits.cpu",)),
+    "no tags": ({"spec.serving.options.tags": []}, ("should have at least 1 items",)),
+    "tag twice": (
+        {"spec.serving.options.tags": ["serve", "serve"]},
+        ('spec.serving.options.tags[1]: Duplicate value: "serve"',),
+    ),
+    "GPU share above all": (
+        {"spec.serving.options.gpuMemoryFraction": "1.5"},
+        ('must be a fraction from "0" to "1" as a string',),
+    ),
+    "GPU share as a number": (
+        {"spec.serving.options.gpuMemoryFraction": 0.9},
+        ("spec.serving.options.gpuMemoryFraction", "must be of type string"),
+    ),
+    "argument that is no flag": (
+        {"spec.serving.args": ["enable_batching"]},
+        ("each entry must be one flag in the form --name=value",),
+    ),
+    "a port of the operator's": ({"spec.serving.args": ["--rest_api_port=1"]}, (OWN_FLAG,)),
+    "the same, negated": (
+        {"spec.serving.args": ["--noenable_model_warmup"]},
+        (OWN_FLAG, "warm-up are set under serving.options"),
+    ),
+    "load deadline": ({"spec.serving.loadDeadline": "5s"}, ("must be between 10s and 24h",)),
+    "drain": (
+        {"spec.serving.drain": "1s"},
+        ("must be between 10s (routers need that long to see that a pod leaves) and 1h",),
+    ),
+    "pod field": (
+        {"spec.serving.pod": {"serviceAccountName": "Default User"}},
+        ("spec.serving.pod.serviceAccountName", OBJECT_NAME),
+    ),
+    "model name with a slash": (
+        {"spec.modelName": "a/b"},
+        ("spec.modelName", "must be a name for the URL /v1/models/NAME"),
+    ),
+    "dtype": (
+        {"spec.gate.signatures": [{"name": "s", "inputs": {"x": {"dtype": "float"}}}]},
+        ('spec.gate.signatures[0].inputs.x.dtype: Unsupported value: "float"', '"float32"'),
+    ),
+    "shape": (
+        {
+            "spec.gate.signatures": [
+                {"name": "s", "inputs": {"x": {"dtype": "int8", "shape": [-2]}}}
+            ]
+        },
+        ("shape[0]", "greater than or equal to -1"),
+    ),
+    "signature twice": (
+        {"spec.gate.signatures": [{"name": "s"}, {"name": "s"}]},
+        ('spec.gate.signatures[1]: Duplicate value: {"name":"s"}',),
+    ),
+    "signature without name": (
+        {"spec.gate.signatures": [{"method": "Predict"}]},
+        ("spec.gate.signatures[0].name: Required value",),
+    ),
+    "client kind": (
+        {"spec.gate.compatibility.clients": ["REST"]},
+        ('Unsupported value: "REST": supported values: "GRPC", "RESTColumn", "RESTRow"',),
+    ),
+    "no client kind": (
+        {"spec.gate.compatibility.clients": []},
+        ("should have at least 1 items",),
+    ),
+    "python ops": ({"spec.gate.ops.python": "Deny"}, ('values: "Allow", "Forbid"',)),
+    "weight of 0": (
+        {"spec.rollout.steps": [{"weight": 0}]},
+        ("spec.rollout.steps[0].weight", "greater than or equal to 1"),
+    ),
+    "weight of 100": (
+        {"spec.rollout.steps": [{"weight": 100}]},
+        ("spec.rollout.steps[0].weight", "less than or equal to 99"),
+    ),
+    "weights that fall": (
+        {"spec.rollout.steps": [{"weight": 50}, {"weight": 10}]},
+        ("weights must rise from step to step; 100 is implied after the last one",),
+    ),
+    "weight twice": ({"spec.rollout.steps": [STEP, STEP]}, ("weights must rise",)),
+    "step without weight": (
+        {"spec.rollout.steps": [{"hold": "5m"}]},
+        ("spec.rollout.steps[0].weight: Required value",),
+    ),
+    "hold of a month": (
+        {"spec.rollout.steps": [{"weight": 5, "hold": "720h"}]},
+        ("must be at most 168h; use pause: true to wait for a person",),
+    ),
+    "too many steps": (
+        {"spec.rollout.steps": [{"weight": w} for w in range(1, 22)]},
+        ("spec.rollout.steps: Too many: 21: must have at most 20 items",),
+    ),
+    "deadline": ({"spec.rollout.deadline": "1s"}, ("must be between 10s and 168h",)),
+    "scale-down delay": ({"spec.rollout.scaleDownDelay": "169h"}, ("must be at most 168h",)),
+    "provider of later": (
+        {"spec.traffic.provider": "Gateway"},
+        ('Unsupported value: "Gateway": supported values: "Router"',),
+    ),
+    "no router": (
+        {"spec.traffic.router.replicas": 0},
+        ("spec.traffic.router.replicas", "greater than or equal to 1"),
+    ),
+}
+
+
+def manifest(changes: dict[str, Any]) -> dict[str, Any]:
+    """GOOD with `changes` laid over it."""
+    whole = copy.deepcopy(GOOD)
+    for path, value in changes.items():
+        *parents, last = path.split(".")
+        node = whole
+        for name in parents:
+            node = node.setdefault(name, {})
+        if value is GONE:
+            del node[last]
+        else:
+            node[last] = value
+    return whole
