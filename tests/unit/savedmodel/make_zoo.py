@@ -17,8 +17,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 import tf_keras
+from google.protobuf import json_format
 from tensorflow.core.framework import types_pb2
 from tensorflow.core.protobuf import saved_model_pb2, tensor_bundle_pb2
+from tensorflow_serving.apis import get_model_metadata_pb2
 
 v1 = tf.compat.v1
 INTERNAL = ("__saved_model_init_op", "__saved_model_train_op")
@@ -224,6 +226,16 @@ def tensor_truth(info: Any) -> dict[str, Any]:
     }
 
 
+def metadata(meta: Any) -> dict[str, Any]:
+    """The signatures as proto JSON, the way TensorFlow Serving's REST answer has them."""
+    signatures = get_model_metadata_pb2.SignatureDefMap()
+    for key, signature in meta.signature_def.items():
+        signatures.signature_def[key].CopyFrom(signature)
+    return json_format.MessageToDict(
+        signatures, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
+    )
+
+
 def graph_truth(meta: Any) -> dict[str, Any]:
     library = meta.graph_def.library.function
     functions = {f.signature.name for f in library}
@@ -271,6 +283,7 @@ def truth(folder: Path) -> dict[str, Any]:
         "schema": saved.saved_model_schema_version,
         "graphs": [graph_truth(meta) for meta in saved.meta_graphs],
         "variables": variables_truth(folder),
+        "metadata": [metadata(meta) for meta in saved.meta_graphs],
     }
 
 

@@ -34,7 +34,7 @@ class Zoo:
 @pytest.fixture(scope="session")
 def zoo(tmp_path_factory: pytest.TempPathFactory) -> Zoo:
     folder = tmp_path_factory.mktemp("zoo")
-    script = Path(__file__).with_name("make_zoo.py")
+    script = Path(__file__).parent / "savedmodel" / "make_zoo.py"
     done = subprocess.run(
         [sys.executable, str(script), str(folder)],
         env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
