@@ -16,11 +16,12 @@ from typing import Any
 
 import click
 
+from savedmodel_operator.api.lock import MAX_ENCODED_BYTES
 from savedmodel_operator.api.reasons import Reason
 from savedmodel_operator.storage.base import Access, Addressing, Credentials, StorageError
 from savedmodel_operator.storage.fetch import Fetched
 from savedmodel_operator.storage.fetch import fetch as fetch_version
-from savedmodel_operator.storage.lock import MAX_ENCODED_BYTES, decode_lock
+from savedmodel_operator.storage.lock import decode_lock
 from savedmodel_operator.storage.transfer import Transfer
 
 EXIT_NO, EXIT_COULD_NOT_TELL = 1, 4

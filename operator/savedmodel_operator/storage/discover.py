@@ -40,7 +40,7 @@ READ = 2
 """Complete versions whose headers are read, newest first: the next candidate and one below."""
 
 MAX_OBJECTS = 20_000
-"""Objects of one version; their list would not fit a lock (see `lock.MAX_ENCODED_BYTES`)."""
+"""Objects of one version; their list would not fit a lock (see `api.lock.MAX_ENCODED_BYTES`)."""
 
 HEADS_AT_ONCE = 8
 

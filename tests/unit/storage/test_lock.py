@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
+from savedmodel_operator.api.lock import MAX_ENCODED_BYTES
 from savedmodel_operator.api.reasons import Reason
 from savedmodel_operator.api.source import Lock, LockedObject
 from savedmodel_operator.storage.base import StorageError
 from savedmodel_operator.storage.lock import (
-    MAX_ENCODED_BYTES,
     decode_lock,
     encode_lock,
     fingerprint_objects,
@@ -76,6 +76,7 @@ def test_one_object_more_than_fits_is_too_many():
         (wire(directory="../42"), "does not spell"),
         (wire(prefix="flowers/0043/"), "prefix"),
         (wire(prefix="flowers/0042"), "prefix"),
+        (wire(prefix="flowers/x0042/"), "prefix"),
         (wire(prefix="../0042/"), "prefix"),
         (wire(fingerprint="sha256:" + "0" * 64), "fingerprint"),
         (wire(objects=[["../x", 1, "e", None, None]]), "“..”"),
