@@ -9,6 +9,9 @@ and their health from active TCP checks.
   itself; what is left to find within 3 s is a host that is gone. An overloaded server answers a
   connect from the kernel's backlog, so that load alone never empties a cluster. And TF Serving
   would count an HTTP check as a request.
+- No merge window: by default a host's health reaches the worker threads up to a second after the
+  membership listing shows it (seen live: 503 from a router that listed its host as healthy), and
+  weights move on the word of that listing.
 - No panic routing: it would send a share to hosts that are known to be dead.
 - No outlier ejection: a candidate with one pod would vanish by it, and its errors are evidence.
 """
@@ -68,7 +71,7 @@ def _cluster(route: RoutePlan, backend: Backend, protocol: str) -> dict[str, Any
         "wait_for_warm_on_init": False,
         "ignore_health_on_host_removal": True,
         "lb_policy": "LEAST_REQUEST",
-        "common_lb_config": {"healthy_panic_threshold": {"value": 0}},
+        "common_lb_config": {"healthy_panic_threshold": {"value": 0}, "update_merge_window": "0s"},
         "health_checks": [_health_check()],
         "circuit_breakers": _circuit_breakers(),
         "upstream_connection_options": {

@@ -12,6 +12,7 @@ that is no longer an endpoint thus loses its clients to the others during its pr
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,6 +35,9 @@ CONFIG_DIRECTORY = "/etc/savedmodel-router"
 LDS, CDS, RDS = "lds.json", "cds.json", "rds.json"
 ADMIN_CLUSTER = "admin"
 READ_ONLY_PATHS = ("/ready", "/clusters", "/stats", "/stats/prometheus")
+
+NOBODY = {"address_prefix": "255.255.255.255", "prefix_len": 32}
+"""An empty list would mean Envoy's default, which trusts every private address."""
 
 Json = dict[str, Any]
 _TYPE = "type.googleapis.com/"
@@ -67,6 +71,16 @@ def build_bootstrap(place: Place, node: str) -> Json:
         "typed_dns_resolver_config": _resolver(),
         "static_resources": {"clusters": [_admin_cluster(place)]},
     }
+
+
+def build_args(bootstrap: Json, workers: int) -> list[str]:
+    """Envoy's command line; it takes a flag and its value only as two words."""
+    return [
+        "--disable-hot-restart",
+        *("--concurrency", str(workers)),
+        *("--log-level", "warning"),
+        *("--config-yaml", json.dumps(bootstrap, separators=(",", ":"))),
+    ]
 
 
 def _resolver() -> Json:
@@ -144,8 +158,8 @@ def _listener(place: Place, name: str, port: int, manager: Json) -> Json:
 def _traffic(place: Place) -> Json:
     """HTTP/1.1 and HTTP/2 with prior knowledge on the same port.
 
-    `use_remote_address` with no internal addresses: x-envoy-* headers of clients, which could
-    change retries and timeouts, are dropped.
+    `use_remote_address` with nobody internal: x-envoy-* headers of clients, which could change
+    retries and timeouts, are dropped.
     """
     return {
         "codec_type": "AUTO",
@@ -160,7 +174,7 @@ def _traffic(place: Place) -> Json:
         "path_with_escaped_slashes_action": "REJECT_REQUEST",
         "use_remote_address": True,
         "skip_xff_append": True,
-        "internal_address_config": {},
+        "internal_address_config": {"cidr_ranges": [NOBODY]},
         "generate_request_id": False,
         "server_header_transformation": "PASS_THROUGH",
         "local_reply_config": _local_replies(),

@@ -7,7 +7,6 @@ changes only with the image, the resources or a new operator release.
 
 from __future__ import annotations
 
-import json
 import math
 from datetime import UTC, datetime
 from typing import Any
@@ -16,7 +15,7 @@ from savedmodel_operator.api import names
 from savedmodel_operator.api.types import Resources, Spec
 from savedmodel_operator.workload import pod
 from savedmodel_operator.workload.envoy import Place, build_files, config_hash
-from savedmodel_operator.workload.envoy_listeners import PRE_STOP, build_bootstrap
+from savedmodel_operator.workload.envoy_listeners import PRE_STOP, build_args, build_bootstrap
 from savedmodel_operator.workload.model import build_budget, service_ports
 from savedmodel_operator.workload.owner import Owner, Platform
 from savedmodel_operator.workload.quantity import parse_quantity
@@ -152,13 +151,7 @@ def _envoy(owner: Owner, spec: Spec, settings: Platform) -> dict[str, Any]:
         "image": router.image or settings.router_image,
         "imagePullPolicy": settings.image_pull_policy,
         "command": ["envoy"],
-        "args": [
-            "--disable-hot-restart",
-            f"--concurrency={_workers(router.resources)}",
-            "--log-level=warning",
-            "--config-yaml",
-            json.dumps(bootstrap, separators=(",", ":")),
-        ],
+        "args": build_args(bootstrap, _workers(router.resources)),
         "ports": [
             {"name": "rest", "containerPort": names.PORT_REST, "protocol": "TCP"},
             {"name": "grpc", "containerPort": names.PORT_GRPC, "protocol": "TCP"},
