@@ -13,16 +13,17 @@ class Refused(Exception):  # noqa: N818 - says what happened
 
 
 class Helm:
-    """The real helm on our chart (or another), without a cluster."""
+    """The real helm on our chart (or another), with `home` as the place for its files."""
 
     def __init__(self, binary: Path, home: Path) -> None:
         self._binary = binary
-        self._environment = {"HOME": str(home), "PATH": "/usr/bin:/bin"}
+        self._home = home
 
     def run(self, *words: str) -> str:
+        """The stdout of a helm command. Raises Refused."""
         done = subprocess.run(
             [self._binary, *words],
-            env=self._environment,
+            env={"HOME": str(self._home), "PATH": "/usr/bin:/bin"},
             capture_output=True,
             text=True,
             timeout=60,
@@ -32,25 +33,22 @@ class Helm:
             raise Refused(done.stderr)
         return done.stdout
 
-    def documents(self, values: dict, home: Path, chart: Path = CHART) -> list[dict]:
-        """The manifests of `helm template` with these values, namespace `system`, release `r`."""
-        return [d for d in yaml.safe_load_all(self._template(values, home, chart)) if d]
+    def documents(
+        self, values: dict, chart: Path = CHART, release: str = "r", namespace: str = "system"
+    ) -> list[dict]:
+        """The manifests of `helm template` with these values."""
+        where = ("--namespace", namespace, "--values", self._written(values))
+        text = self.run("template", release, str(chart), *where)
+        return [document for document in yaml.safe_load_all(text) if document]
 
-    def notes(self, values: dict, home: Path) -> str:
+    def notes(self, values: dict) -> str:
         """What a person reads after the installation."""
-        path = _written(values, home)
-        shown = self.run(
-            *("install", "r", str(CHART), "--namespace", "system", "--values", str(path)),
-            *("--dry-run=client",),
-        )
+        where = ("--namespace", "system", "--values", self._written(values))
+        shown = self.run("install", "r", str(CHART), *where, "--dry-run=client")
         return shown.partition("NOTES:\n")[2]
 
-    def _template(self, values: dict, home: Path, chart: Path) -> str:
-        path = _written(values, home)
-        return self.run("template", "r", str(chart), "--namespace", "system", "--values", str(path))
-
-
-def _written(values: dict, home: Path) -> Path:
-    path = home / "values.yaml"
-    path.write_text(yaml.safe_dump({"image": {"repository": "example/operator"}, **values}))
-    return path
+    def _written(self, values: dict) -> str:
+        """A file with these values, and an image, which every rendering needs."""
+        path = self._home / "values.yaml"
+        path.write_text(yaml.safe_dump({"image": {"repository": "example/operator"}, **values}))
+        return str(path)

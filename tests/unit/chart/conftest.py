@@ -12,11 +12,11 @@ def helm(tmp_path_factory):
 
 
 @pytest.fixture
-def render(helm, tmp_path):
+def render(helm):
     """render(values) → {kind/name: manifest}."""
 
     def rendered(values: dict) -> dict[str, dict]:
-        documents = helm.documents(values, tmp_path)
+        documents = helm.documents(values)
         found = {
             "/".join((d["kind"], *filter(None, [_away(d)]), d["metadata"]["name"])): d
             for d in documents

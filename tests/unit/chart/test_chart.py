@@ -362,15 +362,15 @@ def test_it_works_as_a_dependency(helm, tmp_path):
     )
     inner = {"enabled": True, "image": {"repository": "e/o"}}
     values = {"savedmodel-operator": inner, "global": {"other": 1}, "image": None}
-    documents = helm.documents(values, tmp_path, parent)
+    documents = helm.documents(values, parent)
     assert OPERATOR in {f"{d['kind']}/{d['metadata']['name']}" for d in documents}
     inner["enabled"] = False
-    assert helm.documents(values, tmp_path, parent) == []
+    assert helm.documents(values, parent) == []
 
 
 @pytest.mark.parametrize("values", [{}, {"watchNamespaces": ["shop"], "storageSecretNames": ["s"]}])
-def test_the_notes_hold_a_manifest_ready_to_paste(helm, tmp_path, values):
-    notes = helm.notes(values, tmp_path)
+def test_the_notes_hold_a_manifest_ready_to_paste(helm, values):
+    notes = helm.notes(values)
     pasted = yaml.safe_load(notes.partition("<<'EOF'\n")[2].partition("\nEOF\n")[0])
     assert (pasted["apiVersion"], pasted["kind"]) == (types.API_VERSION, types.KIND)
     namespace = values.get("watchNamespaces", ["default"])[0]
