@@ -12,7 +12,9 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import kopf
+from kopf._core.engines.peering import Identity as PeerIdentity
 
+from savedmodel_operator.api import names
 from savedmodel_operator.api.types import GROUP, PLURAL, VERSION
 from savedmodel_operator.cluster.cache import Owner
 from savedmodel_operator.cluster.connect import Identity
@@ -44,6 +46,8 @@ class Transport:
         await kopf.operator(
             registry=self._registry(),
             settings=_settings(),
+            # Of use for peering alone; kopf would make one from the user's name, and ours has none.
+            identity=PeerIdentity(names.MANAGER),
             standalone=True,
             clusterwide=not self._namespaces,
             namespaces=self._namespaces,

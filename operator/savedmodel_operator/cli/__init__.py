@@ -1,0 +1,1 @@
+"""`savedmodel` and `kubectl savedmodel`: commands for people and pipelines. Effects live here."""
