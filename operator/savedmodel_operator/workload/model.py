@@ -90,14 +90,17 @@ def with_replicas(frozen: Mapping[str, Any], replicas: int) -> dict[str, Any]:
 
 
 def build_service(owner: Owner, revision: str) -> dict[str, Any]:
-    """The headless Service; the routers read the ready pods from its DNS name."""
+    """The headless Service; the routers read the ready pods from its DNS name.
+
+    `publishNotReadyAddresses` is left out: the API server drops a false one, which would look
+    like drift for ever.
+    """
     return {
         "apiVersion": "v1",
         "kind": "Service",
         "metadata": owner.metadata(revision, names.COMPONENT_MODEL, revision),
         "spec": {
             "clusterIP": "None",
-            "publishNotReadyAddresses": False,
             "selector": owner.selector(names.COMPONENT_MODEL, revision),
             "ports": service_ports(),
         },
