@@ -20,7 +20,13 @@ from lab.instance import Instance, current
 from lab.progress import console, note
 from lab.recipes import RECIPES
 
-_PASSES_THROUGH = {"ignore_unknown_options": True, "help_option_names": []}
+
+class _PassingThrough(click.Command):
+    """Takes every word as it stands: click would swallow `--`, which kubectl needs."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        ctx.params["words"] = tuple(args)
+        return []
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -60,16 +66,14 @@ def status() -> None:
     sys.exit(0 if all(well for _, well, _ in rows) else 1)
 
 
-@cluster.command(context_settings=_PASSES_THROUGH, add_help_option=False)
-@click.argument("words", nargs=-1, type=click.UNPROCESSED)
+@cluster.command(cls=_PassingThrough, add_help_option=False)
 def kubectl(words: tuple[str, ...]) -> None:
     """Run kubectl on the cluster, with all further words."""
     argv = [*kubectl_words(_existing()), *words]
     os.execvp(argv[0], argv)
 
 
-@cluster.command(context_settings=_PASSES_THROUGH, add_help_option=False)
-@click.argument("words", nargs=-1, type=click.UNPROCESSED)
+@cluster.command(cls=_PassingThrough, add_help_option=False)
 def helm(words: tuple[str, ...]) -> None:
     """Run Helm on the cluster, with all further words; it is built on first use."""
     os.environ["KUBECONFIG"] = str(_existing().kubeconfig)

@@ -7,29 +7,29 @@ the disk or the network.
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
+from zlib import crc32
 
 from lab.errors import LabError
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
+#: The instance meant when none is named.
+DEFAULT = "dev"
+
 #: Eight characters, because a network link's name has at most 15 and ours is `sm-NAME-host`.
 _NAME = re.compile(r"^[a-z][a-z0-9]{0,7}$")
-
-_LINK = IPv4Network("10.99.0.0/30")
-_PODS = IPv4Network("10.244.0.0/16")
-_SERVICES = IPv4Network("10.96.0.0/16")
 
 
 @dataclass(frozen=True)
 class Addresses:
     """Where things are: the host's and the node's end of the link, pods, services."""
 
-    link: IPv4Network = _LINK
-    pods: IPv4Network = _PODS
-    services: IPv4Network = _SERVICES
+    link: IPv4Network
+    pods: IPv4Network
+    services: IPv4Network
 
     @property
     def host(self) -> IPv4Address:
@@ -53,6 +53,20 @@ class Addresses:
         return self.services[10]
 
 
+def addresses(name: str) -> Addresses:
+    """An instance's own addresses, so that several can be up at once.
+
+    `dev` has those that Kubernetes people know. Any other name has a number of 1 to 99 from its
+    hash; two names that share one cannot be up together.
+    """
+    number = 0 if name == DEFAULT else 1 + crc32(name.encode()) % 99
+    return Addresses(
+        link=IPv4Network(f"10.99.{number}.0/30"),
+        pods=IPv4Network(f"10.{100 + number}.0.0/16" if number else "10.244.0.0/16"),
+        services=IPv4Network(f"10.98.{number}.0/24" if number else "10.96.0.0/16"),
+    )
+
+
 @dataclass(frozen=True)
 class Instance:
     """One cluster on this machine. `state` lives as long as the cluster, `cache` outlives it."""
@@ -60,7 +74,10 @@ class Instance:
     name: str
     state: Path
     cache: Path
-    addresses: Addresses = field(default_factory=Addresses)
+
+    @property
+    def addresses(self) -> Addresses:
+        return addresses(self.name)
 
     @property
     def run(self) -> Path:
@@ -124,7 +141,7 @@ def cache_root(environment: Mapping[str, str] = os.environ) -> Path:
 
 def current(environment: Mapping[str, str] = os.environ) -> Instance:
     """The cluster meant by SAVEDMODEL_CLUSTER (default `dev`). Raises LabError for a bad name."""
-    name = environment.get("SAVEDMODEL_CLUSTER") or "dev"
+    name = environment.get("SAVEDMODEL_CLUSTER") or DEFAULT
     if not _NAME.match(name):
         raise LabError(
             f"SAVEDMODEL_CLUSTER={name}: use 1 to 8 of a-z and 0-9, beginning with a letter"
@@ -134,5 +151,4 @@ def current(environment: Mapping[str, str] = os.environ) -> Instance:
     else:
         base = environment.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
         states = Path(base) / "savedmodel-operator"
-    link = IPv4Network(environment.get("SAVEDMODEL_CLUSTER_LINK") or _LINK)
-    return Instance(name, states / name, cache_root(environment), Addresses(link=link))
+    return Instance(name, states / name, cache_root(environment))

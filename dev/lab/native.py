@@ -35,6 +35,9 @@ from lab.pki import Pki
 from lab.progress import step
 from lab.recipes import Image
 
+#: Seconds that a process gets to end when its state is about to be thrown away anyway.
+DOWN_GRACE = 2.0
+
 
 @dataclass(frozen=True)
 class Site:
@@ -218,9 +221,10 @@ def _stop_everything(instance: Instance) -> None:
     """First those who would start something anew, then the pods, then the runtime."""
     started = node.records(instance)
     last = ("containerd", "etcd")
-    node.stop([record for name, record in started.items() if name not in last])
+    others = [record for name, record in started.items() if name not in last]
+    node.stop(others, grace=DOWN_GRACE)
     node.kill_pids(cgroups.pids(instance))
-    node.stop([started[name] for name in last if name in started])
+    node.stop([started[name] for name in last if name in started], grace=DOWN_GRACE)
     node.kill_pids([*runtime.shims(instance), *cgroups.pids(instance)])
     node.forget(instance)
 
