@@ -19,8 +19,8 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 #: The instance meant when none is named.
 DEFAULT = "dev"
 
-#: Eight characters, because a network link's name has at most 15 and ours is `sm-NAME-host`.
-_NAME = re.compile(r"^[a-z][a-z0-9]{0,7}$")
+#: Seven characters, because a network link's name has at most 15 and ours is `sm-NAME-host`.
+_NAME = re.compile(r"^[a-z][a-z0-9]{0,6}$")
 
 
 @dataclass(frozen=True)
@@ -144,7 +144,7 @@ def current(environment: Mapping[str, str] = os.environ) -> Instance:
     name = environment.get("SAVEDMODEL_CLUSTER") or DEFAULT
     if not _NAME.match(name):
         raise LabError(
-            f"SAVEDMODEL_CLUSTER={name}: use 1 to 8 of a-z and 0-9, beginning with a letter"
+            f"SAVEDMODEL_CLUSTER={name}: use 1 to 7 of a-z and 0-9, beginning with a letter"
         )
     if own := environment.get("SAVEDMODEL_STATE"):
         states = Path(own)

@@ -59,7 +59,7 @@ def read_record(instance: Instance, name: str) -> Record | None:
     try:
         raw = json.loads(record_path(instance, name).read_text())
         return Record(int(raw["pid"]), int(raw["started"]), str(raw["fingerprint"]))
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError, KeyError, TypeError):
         return None
 
 
