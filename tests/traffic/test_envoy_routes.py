@@ -18,8 +18,8 @@ import grpc
 import grpc.aio
 import pytest
 import pytest_asyncio
-from savedmodel_operator.workload.envoy import Backend, RoutePlan
 
+from savedmodel_operator.workload.envoy import Backend, RoutePlan
 from traffic.backends import PREDICT, UNLIMITED, Server, running_servers
 from traffic.envoy_lab import Envoy, running_envoy, wait_for
 

@@ -10,7 +10,6 @@ import asyncio
 
 from savedmodel_operator.workload.envoy import Backend, RoutePlan
 from savedmodel_operator.workload.envoy_listeners import DRAIN, LINGER, MAX_CONNECTION, PRE_STOP
-
 from traffic.backends import running_servers
 from traffic.clients import busy_clients
 from traffic.envoy_lab import Envoy, running_envoy, wait_for

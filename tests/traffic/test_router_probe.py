@@ -10,9 +10,9 @@ import aiohttp
 import pytest
 import pytest_asyncio
 from aiohttp import web
+
 from savedmodel_operator.traffic.router import MAX_BYTES, parse_members, probe
 from savedmodel_operator.workload.envoy import Backend, RoutePlan, config_hash
-
 from traffic.backends import running_servers
 from traffic.envoy_lab import running_envoy, take_address, wait_for
 
