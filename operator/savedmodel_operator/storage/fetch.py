@@ -31,12 +31,14 @@ from savedmodel_operator.api.reasons import Reason
 from savedmodel_operator.api.source import Lock, LockedObject
 from savedmodel_operator.storage.base import StorageError
 from savedmodel_operator.storage.checksum import Checksum
-from savedmodel_operator.storage.transfer import CHUNK_BYTES, Transfer
+from savedmodel_operator.storage.transfer import Transfer
 from savedmodel_operator.storage.versions import tree_fault
 
 WORKERS = 8
 PART_BYTES = 16 * 1024 * 1024
-"""A range of one request. Memory does not depend on it: each worker holds a chunk of 1 MiB."""
+"""A range of one request. Memory does not depend on it: a worker holds one small chunk."""
+
+READ_BYTES = 1024 * 1024
 
 REPORT_SECONDS = 5.0
 STAGING = ".staging-"
@@ -282,7 +284,7 @@ class _Run:
 def _sum_file(path: Path, checksum: Checksum) -> bytes:
     running = checksum.start()
     with path.open("rb", buffering=0) as file:
-        while chunk := file.read(CHUNK_BYTES):
+        while chunk := file.read(READ_BYTES):
             running.update(chunk)
     return running.digest()
 

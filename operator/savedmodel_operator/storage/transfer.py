@@ -34,7 +34,10 @@ if TYPE_CHECKING:
     from obstore import GetOptions
     from obstore.store import ClientConfig, S3Config
 
-CHUNK_BYTES = 1024 * 1024
+CHUNK_BYTES = 256 * 1024
+"""Bytes handed on at once: they stay in the processor's cache between socket, checksum and file
+(2 GiB with CRC32C: 2.0 s of CPU; with 1 MiB 3.0 s)."""
+
 _CODE = re.compile(r"<Code>([A-Za-z0-9]{1,64})</Code>")
 _STATUS = re.compile(r"status code: ([0-9]{3})")
 _KEY_UNKNOWN = {"InvalidAccessKeyId", "XAdminUserNotFound", "InvalidClientTokenId"}

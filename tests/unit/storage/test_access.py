@@ -64,3 +64,14 @@ def test_an_endpoint_that_is_no_url():
     with pytest.raises(StorageError) as caught:
         open_s3(access)
     assert caught.value.reason is Reason.InvalidSpec
+
+
+def test_the_same_access_is_one_store():
+    access, _ = access_of(Source(uri="s3://m", endpoint="https://s3.example"), KEY)
+    other, _ = access_of(
+        Source(uri="s3://m", endpoint="https://s3.example"), Credentials("id", "x")
+    )
+    first = open_s3(access, ["s3.example"])
+    assert open_s3(access, ("s3.example",)) is first
+    assert open_s3(access, ()) is not first
+    assert open_s3(other, ["s3.example"]) is not first
