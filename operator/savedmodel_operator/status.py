@@ -97,8 +97,10 @@ def build(report: Report) -> dict[str, Any]:
     if memory.high_water_mark is not None:
         body["highWaterMark"] = memory.high_water_mark
     if memory.stable is not None:
+        tried = memory.candidate.weight if memory.candidate else 0
         body["stable"] = {
             **memories.write_stable(memory.stable),
+            "weight": 100 - tried,
             **_place(report, memory.stable.revision),
         }
     if memory.candidate is not None:
@@ -210,7 +212,6 @@ def _verdict(report: Report, version: VersionView) -> tuple[str, Reason, str]:
 
 def _place(report: Report, revision: str) -> dict[str, Any]:
     return {
-        "weight": report.router.weights.get(revision, 0),
         "readyReplicas": report.world.revision(revision).ready_replicas,
         "service": revision,
     }
@@ -322,11 +323,8 @@ def _condition(
     now: float,
 ) -> dict[str, Any]:
     listed = stored.get("conditions")
-    old = (
-        next((c for c in listed or () if c.get("type") == kind), {})
-        if isinstance(listed, list)
-        else {}
-    )
+    known: list[Mapping[str, Any]] = listed if isinstance(listed, list) else []
+    old: Mapping[str, Any] = next((c for c in known if c.get("type") == kind), {})
     since = old.get("lastTransitionTime") if old.get("status") == state else None
     return {
         "type": kind,

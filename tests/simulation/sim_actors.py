@@ -50,7 +50,9 @@ class Kubelet:
 
     def _pods(self, uid: str) -> list[dict[str, Any]]:
         return [
-            p for p in self.world.api.of_kind("Pod") if p["metadata"]["ownerReferences"][0]["uid"] == uid
+            p
+            for p in self.world.api.of_kind("Pod")
+            if p["metadata"]["ownerReferences"][0]["uid"] == uid
         ]
 
     def _start(self, deployment: Mapping[str, Any]) -> None:
@@ -116,7 +118,11 @@ def _set_crashed(body: dict[str, Any]) -> None:
     ended = {"exitCode": 255, "message": "Failed to start server"}
     body["status"]["conditions"] = [{"type": "Ready", "status": "False"}]
     body["status"]["containerStatuses"] = [
-        {"restartCount": 4, "state": {"waiting": {"reason": "CrashLoopBackOff"}}, "lastState": {"terminated": ended}}
+        {
+            "restartCount": 4,
+            "state": {"waiting": {"reason": "CrashLoopBackOff"}},
+            "lastState": {"terminated": ended},
+        }
     ]
 
 
@@ -185,5 +191,6 @@ class Routers:
 def is_ready(pod: Mapping[str, Any]) -> bool:
     """The pod's Ready condition."""
     return any(
-        c["type"] == "Ready" and c["status"] == "True" for c in pod.get("status", {}).get("conditions", ())
+        c["type"] == "Ready" and c["status"] == "True"
+        for c in pod.get("status", {}).get("conditions", ())
     )

@@ -45,7 +45,8 @@ def clients_answered(world: World) -> None:
         for revision, weight in carried.weights.items():
             if weight and revision not in world.doomed:
                 assert revision in alive, (
-                    f"{pod['metadata']['name']} sends {weight} % to {revision}, which has no pod\n{world.tail()}"
+                    f"{pod['metadata']['name']} sends {weight} % to {revision}, "
+                    f"which has no pod\n{world.tail()}"
                 )
 
 
@@ -77,7 +78,9 @@ class StableKept:
                 carried = world.routers.carried.get(pod["metadata"]["name"])
                 if carried is not None and is_ready(pod):
                     weight = carried.weights.get(stable["revision"])
-                    assert weight == 100, f"promoted while a router carries {weight} %\n{world.tail()}"
+                    assert weight == 100, (
+                        f"promoted while a router carries {weight} %\n{world.tail()}"
+                    )
         self.serving = stable["revision"]
         deployment = world.api.objects.get(("Deployment", self.serving))
         assert deployment is not None, f"stable's Deployment is gone\n{world.tail()}"
@@ -110,7 +113,13 @@ class SpecUntouched:
 
 def watch(world: World) -> None:
     """Ask all of them from now on."""
-    world.invariants += [weights_sum, only_proved, clients_answered, StableKept(), SpecUntouched(world)]
+    world.invariants += [
+        weights_sum,
+        only_proved,
+        clients_answered,
+        StableKept(),
+        SpecUntouched(world),
+    ]
 
 
 def quiesces(world: World) -> None:

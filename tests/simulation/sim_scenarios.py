@@ -38,7 +38,15 @@ def version(number: int, *outputs: str, content: str = "a") -> VersionView:
     objects = (LockedObject("saved_model.pb", 100, "etag"),)
     lock = Lock("models", f"flowers/{number}/", number, str(number), fingerprint, objects)
     return VersionView(
-        number, str(number), fingerprint, 100, 1, Reason.Complete, "", facts(*(outputs or ("y", "z"))), lock
+        number,
+        str(number),
+        fingerprint,
+        100,
+        1,
+        Reason.Complete,
+        "",
+        facts(*(outputs or ("y", "z"))),
+        lock,
     )
 
 
@@ -172,8 +180,10 @@ def drift(world: World) -> None:
     world.api.edit(("Deployment", revision), lambda b: b["spec"].update(replicas=1))
     world.api.delete(("Service", revision))
     world.run(
-        lambda: world.api.objects[("Deployment", revision)]["spec"]["replicas"] == 2
-        and ("Service", revision) in world.api.objects
+        lambda: (
+            world.api.objects[("Deployment", revision)]["spec"]["replicas"] == 2
+            and ("Service", revision) in world.api.objects
+        )
     )
 
 

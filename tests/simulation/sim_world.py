@@ -73,6 +73,7 @@ class World:
         self.transcript: list[str] = []
         self.cache: dict[Key, dict[str, Any]] = {}
         self.seen: dict[Key, Observed] = {}
+        self.events: list[tuple[str, str]] = []
         self.next_cycle: float | None = None
         self.invariants: list[Callable[[World], None]] = []
         self.down = False
@@ -152,6 +153,8 @@ class World:
     def wake(self, delay: float) -> None:
         """Plan a cycle; the earliest wins."""
         at = self.now + delay
+        if self.down:
+            return
         if self.next_cycle is not None and self.next_cycle <= at:
             return
         self.next_cycle = at
@@ -172,6 +175,7 @@ class World:
             if plan.status != snapshot.status:
                 version = self.cache[OWNER]["metadata"]["resourceVersion"]
                 self._write("status", lambda: self._write_status(plan.status, version))
+            self.events += [(e.reason.value, e.message) for e in plan.events]
         except (Refused, LostResponse) as error:
             self.transcript.append(f"{self.now - START:9.2f}   ! {error}")
             self.wake(self.random.uniform(0.1, 1.0))
@@ -189,7 +193,7 @@ class World:
 
     def start(self) -> None:
         """A fresh process lists everything."""
-        self.down = False
+        self.down, self.next_cycle = False, None
         self.cache = copy.deepcopy(self.api.objects)
         self.wake(0.01)
 
@@ -324,7 +328,17 @@ class World:
         self.users += 1
         self.api.edit(OWNER, edit)
 
+    def lose_status(self) -> None:
+        """As a restore without the status subresource leaves it."""
+
+        def lose(body: dict[str, Any]) -> None:
+            body["status"] = {"observedGeneration": -1}
+
+        self.api.edit(OWNER, lose)
+
     def act(self, text: str) -> None:
         """A user's action annotation."""
         self.users += 1
-        self.api.edit(OWNER, lambda b: b["metadata"]["annotations"].update({names.ANNOTATION_ACTION: text}))
+        self.api.edit(
+            OWNER, lambda b: b["metadata"]["annotations"].update({names.ANNOTATION_ACTION: text})
+        )

@@ -68,4 +68,6 @@ def names(identity: str, revision: str) -> bool:
     >>> names("v42", "shop-v42-1a2b3c4d"), names("v4", "shop-v42-1a2b3c4d")
     (True, False)
     """
-    return revision.endswith(f"-{identity}") or f"-{identity}-" in revision[-32:]
+    number, _, digest = revision.rpartition("-")
+    suffix = number.rpartition("-")[2]
+    return identity in (suffix, f"{suffix}-{digest}")

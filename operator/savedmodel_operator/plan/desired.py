@@ -296,9 +296,9 @@ def _retire(world: World, router: RouterState, wanted: Wanted) -> Iterator[Actio
 
 def _collect(world: World, wanted: Wanted) -> Iterator[Action]:
     """Locks and records live as long as their history or refusal."""
-    kept = {
-        h.revision for m in (wanted.memory, wanted.before) for h in (m.stable, m.candidate) if h
-    }
+    both = (wanted.memory, wanted.before)
+    kept = {m.stable.revision for m in both if m.stable}
+    kept |= {m.candidate.revision for m in both if m.candidate}
     kept |= {e.revision for e in (*wanted.memory.rejected, *wanted.memory.history)}
     if wanted.target is not None:
         kept.add(wanted.target.revision)
