@@ -9,9 +9,12 @@ from __future__ import annotations
 
 import importlib
 import sys
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import click
+
+from savedmodel_operator import __version__
 
 
 class Entry(NamedTuple):
@@ -32,11 +35,15 @@ INTERRUPTED = 130
 class LazyGroup(click.Group):
     """Finds commands in `COMMANDS` and imports them when they are called."""
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  (click's interface)
         """Names for `--help`."""
         return sorted(COMMANDS)
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+    def get_command(
+        self,
+        ctx: click.Context,  # noqa: ARG002  (click's interface)
+        cmd_name: str,
+    ) -> click.Command | None:
         """The command of that name: the module's attribute of the same name."""
         entry = COMMANDS.get(cmd_name)
         if entry is None:
@@ -49,22 +56,33 @@ class LazyGroup(click.Group):
         with formatter.section("Commands"):
             formatter.write_dl([(name, COMMANDS[name].help) for name in self.list_commands(ctx)])
 
-    def main(self, *args: Any, standalone_mode: bool = True, **extra: Any) -> Any:
+    def main(
+        self,
+        args: Sequence[str] | None = None,
+        prog_name: str | None = None,
+        complete_var: str | None = None,
+        standalone_mode: bool = True,
+        **extra: Any,
+    ) -> Any:
         """Runs a command; an interrupt ends with 130, as shells expect, instead of click's 1."""
-        if not standalone_mode:
-            return super().main(*args, standalone_mode=False, **extra)
         try:
-            result = super().main(*args, standalone_mode=False, **extra)
+            result = super().main(args, prog_name, complete_var, standalone_mode=False, **extra)
         except click.ClickException as error:
+            if not standalone_mode:
+                raise
             error.show()
             sys.exit(error.exit_code)
         except click.Abort:
+            if not standalone_mode:
+                raise
             sys.exit(INTERRUPTED)
+        if not standalone_mode:
+            return result
         sys.exit(result if isinstance(result, int) else 0)
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(package_name=None, version=None, message="%(version)s", callback=None)
+@click.version_option(__version__, prog_name="savedmodel")
 def main() -> None:
     """SavedModels from bucket to traffic."""
 

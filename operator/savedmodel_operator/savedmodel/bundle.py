@@ -44,7 +44,10 @@ _CRC_DELTA = 0xA282EAD8
 
 @dataclass(frozen=True, slots=True)
 class BundleEntry:
-    """One tensor: `offset` and `size` in bytes inside the shard; `crc32c` masked, as stored."""
+    """One tensor: `offset` and `size` in bytes inside the shard; `crc32c` masked, as stored.
+
+    A partitioned tensor has no bytes of its own: its slices are entries with `part_of` its name.
+    """
 
     name: str
     dtype: str
@@ -53,6 +56,7 @@ class BundleEntry:
     offset: int
     size: int
     crc32c: int
+    part_of: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,11 +212,8 @@ class _Table:
             raise window.malformed(value.start, "an entry has a negative offset or size")
         if sliced:  # a partitioned variable: its slices are entries of their own
             offset = size = 0
-        try:
-            name = key.decode("utf-8", "strict" if not sliced else "replace")
-        except UnicodeDecodeError:
-            name = key.hex()  # names of slices are binary
-        return BundleEntry(name, proto_name(dtype), shape, shard, offset, size, crc)
+        name, part_of = _name(key)
+        return BundleEntry(name, proto_name(dtype), shape, shard, offset, size, crc, part_of)
 
     def _shape(self, shape: Field) -> tuple[int, ...] | None:
         sizes, unknown = list[int](), False
@@ -223,3 +224,16 @@ class _Table:
                 dim = self._window.fields(part.start, part.end)
                 sizes.append(next((signed(d.value) for d in dim if d.number == 1), 0))
         return None if unknown else tuple(sizes)
+
+
+def _name(key: bytes) -> tuple[str, str]:
+    """The name to show, and for a slice the tensor that it is part of.
+
+    Keys of slices are binary (`checkpoint::EncodeTensorNameSlice`): a zero, the tensor's name, zero
+    and one, then the extents.
+    """
+    if not key.startswith(b"\0"):
+        return key.decode("utf-8", "backslashreplace"), ""
+    tensor, _, extents = key[1:].partition(b"\0\1")
+    part_of = tensor.decode("utf-8", "backslashreplace")
+    return f"{part_of}[{extents.hex()}]", part_of

@@ -73,7 +73,7 @@ def check_layout(
     if problems:
         return _incomplete(problems)
     files = sum(1 for key in listing if not key.endswith("/"))
-    return Layout(Reason.Complete, f"complete: {files} files, {sum(listing.values())} bytes")
+    return Layout(Reason.Complete, f"{files} files, {sum(listing.values())} bytes, nothing missing")
 
 
 def _graph_file(listing: Mapping[str, int]) -> str | None:

@@ -66,7 +66,7 @@ class BytesSource:
         return bytes(self._data[offset : offset + length])
 
 
-class MalformedModel(Exception):  # noqa: N818  (the name of its Reason)
+class MalformedModel(Exception):
     """The bytes are not what they claim to be, or beyond what this reader accepts.
 
     `offset` is the byte where it showed, `file` the key below the version directory.

@@ -101,11 +101,12 @@ def test_variables_equal_tensorflows(zoo, name):
     truth = zoo.truth[name]["variables"]
     if truth is None:
         return
-    entries = {e.name: e for e in read_bundle_index(zoo.index(name)).entries}
+    entries = read_bundle_index(zoo.index(name)).entries
     seen = {
-        key: {"dtype": entries[key].dtype, "shape": list(entries[key].shape or ())} for key in truth
+        e.name: {"dtype": e.dtype, "shape": list(e.shape or ())} for e in entries if not e.part_of
     }
     assert seen == truth
+    assert {e.part_of for e in entries} - {""} <= truth.keys()
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -118,8 +119,11 @@ def test_shards_have_exactly_the_size_that_the_index_says(zoo, name):
         assert read_bundle_index(zoo.index(name)).shards == shards
 
 
-def test_several_shards(zoo):
+def test_several_shards_and_slices(zoo):
+    """The zoo has them; otherwise the tests above would not have seen them."""
     assert len(read_bundle_index(zoo.index("sharded")).shard_sizes) > 2
+    slices = [e for e in read_bundle_index(zoo.index("tf1_builder")).entries if e.part_of]
+    assert [(e.part_of, e.size) for e in slices] == [("w", 40), ("w", 40)]
 
 
 @pytest.mark.parametrize("name", MODELS)

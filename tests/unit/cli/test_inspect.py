@@ -1,0 +1,160 @@
+"""`savedmodel inspect` as a person and as a pipeline call it, on real models."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+import savedmodel_operator
+from savedmodel_operator.cli.__main__ import COMMANDS, main
+from savedmodel_operator.cli.inspect import as_dict
+from savedmodel_operator.cli.local import read_version
+
+
+def run(*args: object) -> tuple[int, str, str]:
+    result = CliRunner().invoke(main, [str(a) for a in args])
+    return result.exit_code, result.stdout, result.stderr
+
+
+def test_a_whole_model_in_words(zoo):
+    code, out, err = run("inspect", zoo.folder / "two_signatures")
+    assert (code, err) == (0, "")
+    lines = out.splitlines()
+    assert lines[0] == str(zoo.folder / "two_signatures")
+    assert lines[1].startswith("  Complete: 4 files, ")
+    assert "MetaGraph [serve]  TensorFlow 2.21.0, graph version 2474 (needs 12)" in lines
+    assert "  wide  tensorflow/serving/predict" in lines
+    assert "    in   flag  bool     scalar" in lines
+    assert "    in   ids   int64    unknown rank" in lines
+    assert "    in   x  float32  [any, 4]" in lines
+    assert lines[-1].startswith("Variables  2 tensors, ")
+    assert "\x1b" not in out
+
+
+def test_what_serving_cannot_do_is_said(zoo):
+    assert (
+        "EagerPyFunc (1), PyFunc (1): TensorFlow Serving cannot run them"
+        in run("inspect", zoo.folder / "python_ops")[1]
+    )
+    assert (
+        "composite: TensorFlow Serving cannot use it"
+        in run("inspect", zoo.folder / "ragged_output")[1]
+    )
+    assert "clients cannot call it" in run("inspect", zoo.folder / "no_signature")[1]
+    assert "has a default" in run("inspect", zoo.folder / "defaults")[1]
+    assert "assets   words.txt" in run("inspect", zoo.folder / "vocabulary")[1]
+
+
+def test_ops_are_listed_on_request(zoo):
+    folder = zoo.folder / "module"
+    count = zoo.truth["module"]["graphs"][0]["ops"]["MatMul"]
+    assert f"{count:>10}  MatMul" in run("inspect", "--list-ops", folder)[1]
+    assert "MatMul" not in run("inspect", folder)[1]
+
+
+def test_json_for_programs(zoo):
+    code, out, _ = run("inspect", "-o", "json", zoo.folder / "sharded")
+    found = json.loads(out)
+    assert code == 0
+    assert found["complete"] is True
+    assert found["files"] == zoo.listing("sharded")
+    assert found["bytes"] == sum(zoo.listing("sharded").values())
+    graph = zoo.truth["sharded"]["graphs"][0]
+    assert found["metaGraphs"][0]["ops"] == graph["ops"]
+    tensors = {t["name"]: t["shape"] for t in found["variables"]["tensors"]}
+    assert tensors == {k: v["shape"] for k, v in zoo.truth["sharded"]["variables"].items()}
+    assert found == as_dict(read_version(zoo.folder / "sharded"))
+
+
+@pytest.fixture
+def torn(zoo, tmp_path) -> Path:
+    shutil.copytree(zoo.folder / "module", tmp_path / "7")
+    return tmp_path / "7"
+
+
+def test_a_missing_file_is_a_no(torn):
+    shard = next(torn.glob("variables/variables.data*"))
+    shard.write_bytes(shard.read_bytes()[:-1])
+    code, out, _ = run("inspect", torn)
+    assert code == 1
+    assert "Incomplete: variables/variables.data-00000-of-00001 has " in out
+    assert json.loads(run("inspect", "-o", "json", torn)[1])["reason"] == "Incomplete"
+
+
+@pytest.mark.parametrize("name", ["saved_model.pb", "variables/variables.index"])
+def test_a_malformed_file_is_a_no(torn, name):
+    file = torn / name
+    file.write_bytes(file.read_bytes()[:-9])
+    code, out, _ = run("inspect", torn)
+    assert code == 1
+    assert f"MalformedModel: {name}, byte " in out
+    assert json.loads(run("inspect", "-o", "json", torn)[1])["reason"] == "MalformedModel"
+
+
+def test_names_from_the_file_cannot_drive_the_terminal(torn):
+    pb = torn / "saved_model.pb"
+    pb.write_bytes(pb.read_bytes().replace(b"serving_default", b"\x1b[2Jing_default"))
+    out = run("inspect", torn)[1]
+    assert "\x1b" not in out
+    assert "\\x1b[2Jing_default" in out
+
+
+def test_the_file_itself_may_be_named(zoo):
+    code, out, _ = run("inspect", zoo.folder / "module" / "saved_model.pb")
+    assert code == 0
+    assert out == run("inspect", zoo.folder / "module")[1]
+
+
+def test_what_could_not_be_read_is_no_verdict(torn, tmp_path):
+    code, out, err = run("inspect", tmp_path)
+    assert (code, out) == (4, "")
+    assert "it holds the versions 7: name one of them" in err
+    assert run("inspect", tmp_path / "nothing")[0] == 4
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    assert "there is no saved_model.pb in it" in run("inspect", empty)[2]
+
+
+def test_usage_errors_and_help():
+    assert run("inspect")[0] == 2
+    assert run("inspcet")[0] == 2
+    code, out, _ = run("--help")
+    assert code == 0
+    for name, entry in COMMANDS.items():
+        assert name in out
+        assert entry.help in out
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_is_there(name):
+    command = main.get_command(main.make_context("savedmodel", [], resilient_parsing=True), name)
+    assert command is not None
+    assert command.name == name
+
+
+def test_a_start_imports_only_what_it_needs(zoo):
+    """The whole process, as the `savedmodel` script runs it."""
+    code = (
+        "import sys\n"
+        "from savedmodel_operator.cli.__main__ import main\n"
+        "try:\n    main(['inspect', sys.argv[1]])\n"
+        "except SystemExit as end:\n    assert not end.code\n"
+        "heavy = {'boto3', 'kubernetes', 'kopf', 'aiohttp', 'msgspec', 'rich', 'tensorflow', 'json'}\n"
+        "assert not heavy & set(sys.modules), heavy & set(sys.modules)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(zoo.folder / "module")],
+        env={**os.environ, "PYTHONPATH": str(Path(savedmodel_operator.__file__).parents[1])},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
