@@ -299,7 +299,8 @@ def _collect(world: World, wanted: Wanted) -> Iterator[Action]:
     both = (wanted.memory, wanted.before)
     kept = {m.stable.revision for m in both if m.stable}
     kept |= {m.candidate.revision for m in both if m.candidate}
-    kept |= {e.revision for e in (*wanted.memory.rejected, *wanted.memory.history)}
+    kept |= {r.revision for r in wanted.memory.rejected}
+    kept |= {p.revision for p in wanted.memory.history}
     if wanted.target is not None:
         kept.add(wanted.target.revision)
     for view in world.revisions.values():
