@@ -19,6 +19,7 @@ from lab.instance import REPOSITORY, cache_root
 from lab.progress import step
 
 KUBERNETES = "1.35.4"
+HELM = "4.3.1"
 #: The newest `go` line among our modules.
 GO_NEEDED = (1, 26)
 
@@ -59,7 +60,14 @@ PROGRAMS = {
             _kubernetes_version_flags(),
         ),
         Program("pause", "pause", ".", "the pause program", "5 s"),
-        Program("helm", "helm", "helm.sh/helm/v4/cmd/helm", "Helm", "2 min"),
+        Program(
+            "helm",
+            "helm",
+            "helm.sh/helm/v4/cmd/helm",
+            "Helm",
+            "2 min",
+            (f"-X helm.sh/helm/v4/internal/version.version=v{HELM}",),
+        ),
         Program(
             "versitygw",
             "versitygw",

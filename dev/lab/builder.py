@@ -10,10 +10,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from lab import archive, build, cache, recipes
+from lab import archive, build, cache, layers, recipes
 from lab.command import run
 from lab.instance import REPOSITORY, cache_root
-from lab.progress import step
+from lab.progress import note, step
 from lab.recipes import Image, Recipe
 
 
@@ -52,8 +52,11 @@ def _build(image: Image, base: Image | None) -> None:
     with _context(image) as at:
         words = [*_arguments(image, base, at), "--layers", "--pull=never", "--network=host"]
         run(["nice", "-n", "5", *_buildah(), "bud", *words, str(at)], log=log)
-    target = f"oci:{layout()}:{image.reference}"
-    run([*_buildah(), "push", "--disable-compression", image.reference, target])
+    try:
+        layers.export(_storage(), image.reference, layout())
+    except layers.UnexpectedStorage as error:
+        note(f"buildah's storage is new to us ({error}); pushing, which is slower")
+        run([*_buildah(), "push", image.reference, f"oci:{layout()}:{image.reference}"])
 
 
 def _arguments(image: Image, base: Image | None, context: Path) -> list[str]:
@@ -102,10 +105,13 @@ def secrets() -> list[str]:
     return [f"--secret=id=ca-bundle,src={bundle}"] if bundle.is_file() else []
 
 
+def _storage() -> Path:
+    return cache_root() / "buildah"
+
+
 def _buildah() -> list[str]:
-    storage = cache_root() / "buildah"
     runtime_folder = Path("/run/savedmodel-buildah")
-    words = ["--root", storage, "--runroot", runtime_folder, "--storage-driver", "overlay"]
+    words = ["--root", _storage(), "--runroot", runtime_folder, "--storage-driver", "overlay"]
     # No namespaces of its own: the machine may itself be a container.
     os.environ.setdefault("BUILDAH_ISOLATION", "chroot")
     return ["buildah", *map(str, words)]

@@ -64,9 +64,15 @@ def test_a_program_is_keyed_by_its_flags(tmp_path: Path) -> None:
     assert build.key(kube, tmp_path) != build.key(other, tmp_path)
 
 
-def test_the_module_and_the_version_flags_name_one_kubernetes() -> None:
-    module = (REPOSITORY / "dev" / "kubernetes" / "go.mod").read_text()
-    assert f"k8s.io/kubernetes v{build.KUBERNETES}\n" in module
+@pytest.mark.parametrize(
+    ("module", "line"),
+    [
+        ("kubernetes", f"k8s.io/kubernetes v{build.KUBERNETES}\n"),
+        ("helm", f"helm.sh/helm/v4 v{build.HELM}"),
+    ],
+)
+def test_a_module_and_its_version_flags_name_one_version(module: str, line: str) -> None:
+    assert line in (REPOSITORY / "dev" / module / "go.mod").read_text()
 
 
 def copy_of_inputs(name: str, target: Path) -> None:
