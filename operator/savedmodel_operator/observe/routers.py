@@ -9,6 +9,7 @@ answers change only by our own writes or by pods that come and go, and those are
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
@@ -31,7 +32,10 @@ SILENT = Answer(None, {})
 
 @dataclass(frozen=True)
 class Expectation:
-    """What settled pods answer, and who is asked: process id → IP."""
+    """What settled pods answer, and who is asked: process id → IP.
+
+    `ready` has every backend of the written route, also those without a ready pod.
+    """
 
     config: str | None = None
     ready: Members = field(default_factory=dict)
@@ -42,9 +46,8 @@ class Expectation:
         return (
             self.config is not None
             and answer.revision == self.config
-            and all(
-                ips == self.ready.get(name, frozenset()) for name, ips in answer.members.items()
-            )
+            # By backend, not by answer: a cluster may come a moment after its route table.
+            and all(answer.members.get(name, frozenset()) == ips for name, ips in self.ready.items())
         )
 
 
@@ -129,7 +132,10 @@ class Routers:
         watcher = self._watchers.get(owner)
         if watcher is None:
             watcher = self._watchers[owner] = RouterWatcher(owner, self._probe, self._changed)
-        return watcher.look(pods, _config(owner, children), ready_members(children))
+        config, backends = _written(owner, children)
+        ready = ready_members(children)
+        members = {name: ready.get(name, frozenset()) for name in backends}
+        return watcher.look(pods, config, members)
 
     def forget(self, owner: Owner) -> None:
         """The object, or its router, is gone."""
@@ -170,13 +176,22 @@ def _is(child: Observed, kind: str, component: str) -> bool:
     return child.kind == kind and labels.get(names.LABEL_COMPONENT) == component
 
 
-def _config(owner: Owner, children: list[Observed]) -> str | None:
+def _written(owner: Owner, children: list[Observed]) -> tuple[str | None, frozenset[str]]:
+    """The hash of the written configuration and the revisions in its route."""
     for child in children:
         if child.kind == "ConfigMap" and child.name == names.router_name(owner[1]):
             annotations = child.body["metadata"].get("annotations") or {}
             value = annotations.get(names.ANNOTATION_CONFIG)
-            return None if value is None else str(value)
-    return None
+            return (None if value is None else str(value)), _backends(annotations)
+    return None, frozenset()
+
+
+def _backends(annotations: Mapping[str, str]) -> frozenset[str]:
+    try:
+        weights = json.loads(annotations.get(names.ANNOTATION_ROUTE, "{}"))["weights"]
+        return frozenset(str(name) for name in weights)
+    except (ValueError, KeyError, TypeError):
+        return frozenset()
 
 
 def _running(pod: Observed) -> bool:

@@ -31,6 +31,9 @@ KEYS: Mapping[str, tuple[str, ...]] = {
 """Lists that apply merges by key (listMapKeys in Kubernetes' OpenAPI); all others it replaces."""
 
 QUANTITIES = ("requests", "limits")
+UNSTORED_FALSE = ("publishNotReadyAddresses",)
+"""Booleans that the API server does not store when they are false. Most of what we write are
+pointers there (automountServiceAccountToken, …): false is stored, and its absence means true."""
 SHOWN = 80  # characters of a value in a sentence
 SECRET_PATHS = ("env", "binaryData")
 
@@ -43,7 +46,11 @@ def first_difference(wanted: Mapping[str, Any], seen: Mapping[str, Any]) -> str 
 
 
 def _compare(wanted: Any, seen: Any, path: tuple[str, ...]) -> str | None:
+    if type(wanted) is type(seen) and not isinstance(wanted, bool) and wanted == seen:
+        return None  # the usual case, at the speed of the interpreter's own comparison
     if _is_empty(wanted) and (seen is _ABSENT or _is_empty(seen)):
+        return None
+    if wanted is False and seen is _ABSENT and path[-1:] and path[-1] in UNSTORED_FALSE:
         return None
     if isinstance(wanted, Mapping) and isinstance(seen, Mapping):
         return _compare_mappings(wanted, seen, path)

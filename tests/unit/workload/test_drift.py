@@ -182,3 +182,15 @@ def test_no_quantity(text: Any) -> None:
 )
 def test_anything_equals_itself(value: Any) -> None:
     assert first_difference({"a": value}, {"a": json.loads(json.dumps(value))}) is None
+
+
+def test_false_that_the_server_does_not_store_is_no_difference() -> None:
+    wanted = {"spec": {"publishNotReadyAddresses": False, "clusterIP": "None"}}
+    assert first_difference(wanted, {"spec": {"clusterIP": "None"}}) is None
+    changed = {"spec": {"clusterIP": "None", "publishNotReadyAddresses": True}}
+    assert "publishNotReadyAddresses" in (first_difference(wanted, changed) or "")
+
+
+def test_false_that_the_server_stores_is_missed() -> None:
+    wanted = {"spec": {"automountServiceAccountToken": False}}
+    assert "automountServiceAccountToken" in (first_difference(wanted, {"spec": {}}) or "")
