@@ -10,7 +10,10 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
+
+import msgspec
 
 from savedmodel_operator.api import names
 from savedmodel_operator.plan import memory as memories
@@ -25,6 +28,7 @@ from savedmodel_operator.plan.routing import (
     encode_weights,
     may_delete,
 )
+from savedmodel_operator.plan.snapshot import Observed
 from savedmodel_operator.plan.target import Target
 from savedmodel_operator.workload import lock as lock_builder
 from savedmodel_operator.workload import router as router_builder
@@ -68,10 +72,16 @@ def _put(world: World, manifest: Manifest, why: str = "") -> Iterator[Action]:
     if seen is None:
         yield Create(manifest, why or f"{kind} {name} is missing")
         return
-    difference = first_difference(manifest, seen.body)
+    difference = _difference(seen, msgspec.json.encode(manifest))
     if difference is not None:
         text = why or f"{kind} {name}: {difference}"
         yield Apply(manifest, seen.uid, seen.resource_version, text, drift=not why)
+
+
+@lru_cache(maxsize=4096)
+def _difference(seen: Observed, manifest: bytes) -> str | None:
+    """Compared once per observation: most cycles ask about objects that have not changed."""
+    return first_difference(msgspec.json.decode(manifest), seen.body)
 
 
 def _router_parts(world: World, owner: Owner, wanted: Wanted) -> Iterator[Action]:
@@ -216,7 +226,7 @@ def _route_parts(
         return
     manifest = _config(world, owner, wanted.route)
     written = manifest["metadata"]["annotations"].pop(names.ANNOTATION_WRITTEN_AT)
-    difference = first_difference(manifest, seen.body)
+    difference = _difference(seen, msgspec.json.encode(manifest))
     if difference is not None:
         manifest["metadata"]["annotations"][names.ANNOTATION_WRITTEN_AT] = written
         words = _route_words(router, wanted.route)
