@@ -14,6 +14,7 @@ from typing import Any, Protocol, assert_never
 from savedmodel_operator import errors
 from savedmodel_operator.api import names
 from savedmodel_operator.api.reasons import Reason
+from savedmodel_operator.api.types import KIND
 from savedmodel_operator.cluster.cache import ChildCache
 from savedmodel_operator.cluster.client import TIMEOUT, Client
 from savedmodel_operator.cluster.kinds import BY_NAME, Kind
@@ -88,12 +89,27 @@ class Applier:
                 kind, target.namespace, manifest, within=self.deadline()
             )
         except errors.AlreadyExists:
-            body = await self._client.get(kind, target.namespace, name)
-            labels = body["metadata"].get("labels") or {}
-            if labels.get(names.LABEL_UID) != target.uid:
-                raise _name_taken(target, kind, name, body) from None
-            body = {**body, "apiVersion": kind.api_version, "kind": kind.kind}
+            body = await self._recognize(target, kind, name, manifest)
         self._cache.put(body)
+
+    async def _recognize(self, target: Target, kind: Kind, name: str, manifest: Body) -> Body:
+        """The object that has the name already, if it is ours. Raises NameTaken, or Conflict
+        where it will be gone soon."""
+        found = await self._client.get(kind, target.namespace, name)
+        found = {**found, "apiVersion": kind.api_version, "kind": kind.kind}
+        meta = found["metadata"]
+        if (meta.get("labels") or {}).get(names.LABEL_UID) == target.uid:
+            return found  # our own POST, whose answer was lost; or it lost its owner reference
+        owners = {o.get("uid"): o for o in meta.get("ownerReferences") or ()}
+        if target.uid in owners:  # it lost our labels, so the watch lost sight of it
+            seen = {"uid": meta["uid"], "resourceVersion": meta["resourceVersion"]}
+            body = {**manifest, "metadata": {**manifest["metadata"], **seen}}
+            return await self._client.apply(
+                kind, target.namespace, name, body, within=self.deadline()
+            )
+        if any(o.get("kind") == KIND and o.get("name") == target.name for o in owners.values()):
+            raise errors.Conflict(f"{kind.kind} {name} of the former {target.name} is not gone yet")
+        raise _name_taken(target, kind, name, found) from None
 
     async def _apply(self, target: Target, action: Apply) -> None:
         kind, name, manifest = _of(action.manifest)
