@@ -23,6 +23,7 @@ from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
+from io import RawIOBase
 from pathlib import Path
 from threading import Event
 from threading import Lock as Mutex
@@ -220,15 +221,15 @@ class _Run:
 
     def _ranges(self, jobs: list[_Job]) -> Iterator[tuple[_Job, int, int]]:
         for job in jobs:
-            size = job.item.size
+            spans = list(_spans(job))
             job.file = os.open(
                 self._parts / str(job.index), os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o644
             )
-            job.open_ranges = max(1, -(-size // PART_BYTES))
-            if job.open_ranges > 1:
-                _preallocate(job.file, size)
-            for start in range(0, max(1, size), PART_BYTES):
-                yield job, start, min(start + PART_BYTES, size)
+            job.open_ranges = len(spans)
+            if len(spans) > 1:
+                _preallocate(job.file, job.item.size)
+            for start, end in spans:
+                yield job, start, end
 
     def _copy(self, job: _Job, start: int, end: int) -> None:
         """One range; the last one of an object also finishes it."""
@@ -268,10 +269,10 @@ class _Run:
             )
 
     def _sum(self, job: _Job, checksum: Checksum, part: Path) -> bytes:
-        if job.open_ranges == 1:
-            return job.sums[0][0]
         if checksum.combines:
             return checksum.combine(job.sums[start] for start in sorted(job.sums))
+        if job.open_ranges == 1:
+            return job.sums[0][0]
         return _sum_file(part, checksum)
 
     def _report(self) -> None:
@@ -281,11 +282,33 @@ class _Run:
             _log.info("fetched %d of %d MiB", _mib(self._done_bytes), _mib(self._total))
 
 
+def _spans(job: _Job) -> Iterator[tuple[int, int]]:
+    """The ranges that an object is asked for; an empty one has one empty range."""
+    size = job.item.size
+    if job.checksum is not None and job.checksum.part_bytes is not None:
+        yield from job.checksum.spans(size, PART_BYTES)
+    else:
+        for start in range(0, max(1, size), PART_BYTES):
+            yield start, min(start + PART_BYTES, size)
+
+
 def _sum_file(path: Path, checksum: Checksum) -> bytes:
-    running = checksum.start()
+    """The checksum of a file in one pass."""
+    size = path.stat().st_size
     with path.open("rb", buffering=0) as file:
-        while chunk := file.read(READ_BYTES):
-            running.update(chunk)
+        if not checksum.combines:
+            return _sum_range(file, checksum, size)
+        spans = checksum.spans(size, PART_BYTES)
+        return checksum.combine(
+            (_sum_range(file, checksum, end - start), end - start) for start, end in spans
+        )
+
+
+def _sum_range(file: RawIOBase, checksum: Checksum, length: int) -> bytes:
+    running = checksum.start()
+    while length > 0 and (chunk := file.read(min(READ_BYTES, length))):
+        running.update(chunk)
+        length -= len(chunk)
     return running.digest()
 
 

@@ -185,7 +185,7 @@ class S3Store:
             )
         if self._etag(head["ETag"]) != item.etag or head["ContentLength"] != item.size:
             raise changed(self._access, item.key)  # a store that does not honour If-Match
-        return ObjectDetail(head.get("VersionId"), _checksum(head, item.etag))
+        return ObjectDetail(head.get("VersionId"), self._checksum(item, head))
 
     def open(self, item: StoredObject) -> RangeSource:
         """A reader of the listed object's bytes."""
@@ -229,6 +229,34 @@ class S3Store:
                 return
             yield page
 
+    def _checksum(self, item: StoredObject, head: Any) -> str | None:
+        """What `checksum.Checksum` can verify, from a HEAD's answer.
+
+        An ETag is the MD5 only of a single-part object that is not encrypted with a customer's
+        key (Amazon S3 API, ETag).
+        """
+        for name, field in _CHECKSUMS:
+            value = head.get(field)
+            if not value:
+                continue
+            if head.get("ChecksumType", "FULL_OBJECT") == "FULL_OBJECT" and "-" not in value:
+                return f"{name}:{value}"
+            part = self._part_bytes(item) if name.startswith("crc32") else None
+            if part is not None:
+                return f"{name}:{value.partition('-')[0]}@{part}"
+        if head.get("ServerSideEncryption", "AES256") != "AES256" or "SSECustomerAlgorithm" in head:
+            return None
+        return md5_of_etag(item.etag)
+
+    def _part_bytes(self, item: StoredObject) -> int | None:
+        """The size of the parts of a multipart upload; None where they are not all alike."""
+        with mapped_errors(self._access, item.key):
+            head = self._client.head_object(
+                Bucket=self._access.bucket, Key=item.key, IfMatch=f'"{item.etag}"', PartNumber=1
+            )
+        part, count = head["ContentLength"], head.get("PartsCount", 0)
+        return part if part > 0 and -(-item.size // part) == count else None
+
     def _etag(self, text: str) -> str:
         etag = text.removeprefix("W/").strip('"')
         if not usable_etag(etag):
@@ -238,22 +266,6 @@ class S3Store:
                 "bytes of a version, so this store cannot be used",
             )
         return etag
-
-
-def _checksum(head: Any, etag: str) -> str | None:
-    """`ALGORITHM:BASE64` of the whole object, from a HEAD's answer.
-
-    A composite checksum (of parts) says nothing about parallel ranges. An ETag is the MD5 only of
-    a single-part object that is not encrypted with a customer's key (Amazon S3 API, ETag).
-    """
-    if head.get("ChecksumType", "FULL_OBJECT") == "FULL_OBJECT":
-        for name, field in _CHECKSUMS:
-            value = head.get(field)
-            if value and "-" not in value:
-                return f"{name}:{value}"
-    if head.get("ServerSideEncryption", "AES256") != "AES256" or "SSECustomerAlgorithm" in head:
-        return None
-    return md5_of_etag(etag)
 
 
 def md5_of_etag(etag: str) -> str | None:

@@ -35,6 +35,27 @@ def test_ranges_combine(algorithm: str, cuts: list[int]):
     assert checksum.combine(parts) == checksum.expected == WHOLE[algorithm]
 
 
+@pytest.mark.parametrize("algorithm", ["crc32", "crc32c"])
+@pytest.mark.parametrize("part", [10_000, 50_000, 99_999, 100_003, 200_000])
+@pytest.mark.parametrize("most", [3_000, 10_000, 1_000_000])
+def test_composite_checksums(algorithm: str, part: int, most: int):
+    """The CRC of the parts' CRCs, as S3 documents COMPOSITE checksums."""
+
+    def crc(data: bytes) -> bytes:
+        if algorithm == "crc32":
+            return zlib.crc32(data).to_bytes(4, "big")
+        return google_crc32c.Checksum(data).digest()
+
+    wanted = crc(b"".join(crc(DATA[n : n + part]) for n in range(0, len(DATA), part)))
+    checksum = Checksum(f"{text(algorithm, wanted)}@{part}")
+    spans = list(checksum.spans(len(DATA), most))
+    assert b"".join(DATA[start:end] for start, end in spans) == DATA
+    assert all(end - start <= most for start, end in spans)
+    ranges = [(crc(DATA[start:end]), end - start) for start, end in spans]
+    assert checksum.combine(ranges) == checksum.expected
+    assert checksum.combine([(crc(DATA), len(DATA))]) != checksum.expected or part >= len(DATA)
+
+
 def test_ranges_out_of_order_do_not_combine():
     checksum = Checksum(text("crc32", WHOLE["crc32"]))
     parts = [(zlib.crc32(p).to_bytes(4, "big"), len(p)) for p in (DATA[500:], DATA[:500])]
@@ -61,6 +82,10 @@ def test_running_sums_are_those_of_the_standard(algorithm: str):
         "crc32:AAA=",
         "crc64nvme:AAAAAAAAAAA=",
         "sha256:AAAA",
+        "crc32:AAAAAA==@0",
+        "crc32:AAAAAA==@-1",
+        "crc32:AAAAAA==@x",
+        "md5:" + "0" * 32 + "@5",
         "md5:" + "0" * 30,
     ],
 )
