@@ -77,6 +77,7 @@ class World:
         self.next_cycle: float | None = None
         self.invariants: list[Callable[[World], None]] = []
         self.down = False
+        self.routers_asked = self.bucket_listed = False
         self.users = 0  # edits by users so far
         self.bad: set[int] = set()  # versions that may never get a request
         self.doomed: set[str] = set()  # revisions whose pods the scenario itself takes away
@@ -186,6 +187,10 @@ class World:
         if plan.wake_at is not None:
             self.wake(max(0.01, plan.wake_at - self.now))
 
+    def restart(self) -> None:
+        """The operator's process is replaced."""
+        self._restart()
+
     def _restart(self) -> None:
         self.transcript.append(f"{self.now - START:9.2f}   ! the operator dies")
         self.down, self.cache, self.next_cycle = True, {}, None
@@ -194,8 +199,25 @@ class World:
     def start(self) -> None:
         """A fresh process lists everything."""
         self.down, self.next_cycle = False, None
+        self.routers_asked = self.bucket_listed = False
+        self.after(0.05, 1.0, self._ask_routers)
+        self.after(0.05, 5.0, self._list_bucket)
         self.cache = copy.deepcopy(self.api.objects)
         self.wake(0.01)
+
+    def _ask_routers(self) -> None:
+        self.routers_asked = True
+        self.wake(0.01)
+
+    def _list_bucket(self) -> None:
+        self.bucket_listed = True
+        self.wake(0.01)
+
+    def _source(self) -> SourceView:
+        if not self.bucket_listed:
+            return SourceView(Reason.SourcePending, "not listed yet")
+        reason = Reason.SourceReady if self.versions else Reason.SourceEmpty
+        return SourceView(reason, "as listed", self.versions, (), self.now)
 
     def _write(self, why: str, act: Callable[[], None]) -> None:
         number = len(self.operator_writes)
@@ -244,7 +266,6 @@ class World:
         """What the operator's own `observe` would build."""
         owner = self.cache[OWNER]
         children = {key: self._observed(key) for key in self.cache if key != OWNER}
-        reason = Reason.SourceReady if self.versions else Reason.SourceEmpty
         return Snapshot(
             now=self.now,
             name=OWNER[1],
@@ -254,7 +275,7 @@ class World:
             annotations=owner["metadata"]["annotations"],
             spec=msgspec.convert(owner["spec"], Spec),
             status=owner["status"],
-            source=SourceView(reason, "as listed", self.versions, (), self.now),
+            source=self._source(),
             settings=SETTINGS,
             objects=children,
             router=RouterView(tuple(self._router_pod(p) for p in self.routers.pods())),
@@ -280,9 +301,10 @@ class World:
             running=is_ready(pod) or carried is not None,
             ready=is_ready(pod),
             terminating="deletionTimestamp" in meta,
-            revision=carried.hash if carried else None,
-            members=dict(carried.members) if carried else {},
+            revision=carried.hash if carried and self.routers_asked else None,
+            members=dict(carried.members) if carried and self.routers_asked else {},
             nudge=meta["annotations"].get(names.ANNOTATION_NUDGE),
+            asked=self.routers_asked,
         )
 
     def _live_verdicts(self) -> dict[str, Verdict]:

@@ -65,3 +65,13 @@ def test_every_crash_point(name: str, mode: str) -> None:
         assert end_state(world) == wanted, f"{name}: {mode} write {write}\n" + "\n".join(
             world.transcript
         )
+
+
+@pytest.mark.parametrize("name", ["promotion", "refusal", "abort", "serving_change"])
+def test_fifty_restarts_while_idle_write_nothing(name: str) -> None:
+    world = play(name, REFERENCE_SEED)
+    before = len(world.operator_writes)
+    for _ in range(50):
+        world.restart()
+        world.settle(10)
+    assert world.operator_writes[before:] == []

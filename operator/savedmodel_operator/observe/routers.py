@@ -112,6 +112,7 @@ class RouterWatcher:
             revision=answer.revision,
             members=answer.members,
             nudge=(meta.get("annotations") or {}).get(names.ANNOTATION_NUDGE),
+            asked=process in self._answers,
         )
 
 

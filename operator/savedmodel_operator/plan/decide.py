@@ -5,8 +5,9 @@ memory ─► verbs ─► target ─► supersede? ─► start (gate) ─► r
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 from savedmodel_operator import status as status_builder
 from savedmodel_operator.api import names
@@ -45,6 +46,9 @@ def decide(snapshot: Snapshot) -> Plan:
     if snapshot.deleting:
         return Plan((), snapshot.status, (), None, Reason.Serving, "it is being deleted")
     before, router = world.recovered_memory(), RouterState(world)
+    if not all(p.asked for p in router.running):
+        text = "the routers are being asked what they carry"
+        return Plan((), snapshot.status, (), snapshot.now + LOOK_AGAIN, Reason.RouterSyncing, text)
     handled = verbs.handle(snapshot, before, len(rollout.steps_of(world, before)))
     choice = choose(world, handled.memory)
     turn = _take_turn(world, router, handled, choice)
@@ -62,12 +66,23 @@ def decide(snapshot: Snapshot) -> Plan:
     view = status_builder.Report(world, router, turn.memory, choice, turn.wait, retired)
     return Plan(
         actions=actions,
-        status=status_builder.build(view),
+        status=_status(snapshot, before, view),
         events=(*handled.events, *turn.events, *_drift_events(actions)),
         wake_at=_wake_at(world, router, retired, turn.wait, actions),
         reason=turn.wait.reason,
         sentence=turn.wait.sentence,
     )
+
+
+def _status(snapshot: Snapshot, before: Memory, view: status_builder.Report) -> Mapping[str, Any]:
+    """After a restart nothing is known of the bucket for a moment: what is stored holds until then,
+    so that a restart alone writes nothing."""
+    known = (
+        snapshot.source.reason is not Reason.SourcePending or "conditions" not in snapshot.status
+    )
+    if not known and view.memory == before:
+        return snapshot.status
+    return status_builder.build(view)
 
 
 def _take_turn(world: World, router: RouterState, handled: verbs.Handled, choice: Choice) -> Turn:

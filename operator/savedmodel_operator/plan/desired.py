@@ -247,8 +247,8 @@ def _nudges(world: World, router: RouterState, config: str) -> Iterator[Action]:
     """A changed annotation makes the kubelet sync the pod at once (facts/cluster.md)."""
     now = world.snapshot.now
     for pod in router.running:
-        if pod.terminating or pod.revision == config:
-            continue
+        if pod.terminating or pod.revision in (None, config):
+            continue  # one that does not answer is not helped by a nudge
         told, _, at = (pod.nudge or "").partition("@")
         last = memories.unix(at)
         if told == config and last is not None and now - last < NUDGE_AGAIN:

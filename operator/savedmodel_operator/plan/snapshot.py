@@ -38,7 +38,7 @@ class Observed:
 
 @dataclass(frozen=True)
 class RouterPodView:
-    """What one router pod answers. `revision` None: it did not answer or was not asked yet."""
+    """What one router pod answers. `revision` None: it did not answer, or was not asked yet."""
 
     name: str
     uid: str
@@ -48,6 +48,7 @@ class RouterPodView:
     revision: str | None
     members: Mapping[str, frozenset[str]]  # backend revision → healthy IPs that both protocols have
     nudge: str | None  # the annotation's value on the pod
+    asked: bool = True  # whether this process was asked at all
 
 
 @dataclass(frozen=True)
