@@ -5,7 +5,7 @@ use `Store.endpoint`; a program on the host uses `Store.host_endpoint`, which is
 address, routed. Must not upload anything.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from string import Template
 from typing import TYPE_CHECKING
 
@@ -71,6 +71,23 @@ def ensure(instance: Instance | None = None) -> Store:
     address = service["spec"]["clusterIP"]
     name = f"s3.{NAMESPACE}.svc.cluster.local"
     return Store(f"http://{name}:{PORT}", f"http://{address}:{PORT}")
+
+
+def account(name: str, instance: Instance | None = None) -> Store:
+    """The server as a second account sees it, which owns nothing and is refused everywhere.
+
+    Made on first use, its secret derived from `name`. For tests of refusals.
+    """
+    instance = instance or current()
+    cluster, main = Cluster(instance), ensure(instance)
+    secret = f"{name}-{SECRET_KEY}"
+    inside = ["--access", ACCESS_KEY, "--secret", SECRET_KEY]
+    admin = ["versitygw", "admin", *inside, "--endpoint-url", f"http://127.0.0.1:{PORT}"]
+    in_pod = ["-n", NAMESPACE, "exec", "deploy/s3", "--", *admin]
+    if name not in cluster.kubectl(*in_pod, "list-users").split():
+        made = ["create-user", "--access", name, "--secret", secret, "--role", "user"]
+        cluster.kubectl(*in_pod, *made)
+    return replace(main, access_key=name, secret_key=secret)
 
 
 def manifest(image: str) -> str:
