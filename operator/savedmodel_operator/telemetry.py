@@ -6,7 +6,6 @@ object. Labels never carry keys, URLs or messages.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -207,8 +206,8 @@ class HealthServer:
     async def start(self, host: str, port: int) -> int:
         """Listens; the port, where 0 was asked for any."""
         app = web.Application()
-        app.router.add_get("/healthz", lambda _: _answer([*self._alive()]))
-        app.router.add_get("/readyz", lambda _: _answer([*self._ready()]))
+        app.router.add_get("/healthz", self._healthz)
+        app.router.add_get("/readyz", self._readyz)
         app.router.add_get("/metrics", self._metrics)
         self._runner = web.AppRunner(app, access_log=None, handle_signals=False)
         await self._runner.setup()
@@ -221,16 +220,17 @@ class HealthServer:
         if self._runner is not None:
             await self._runner.cleanup()
 
+    async def _healthz(self, _request: web.Request) -> web.Response:
+        return _answer(self._alive())
+
+    async def _readyz(self, _request: web.Request) -> web.Response:
+        return _answer(self._ready())
+
     async def _metrics(self, _request: web.Request) -> web.Response:
         body = generate_latest(self._telemetry.registry)
         return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_LATEST})
 
 
-async def _answer(problems: list[str]) -> web.Response:
+def _answer(problems: list[str]) -> web.Response:
     text = "\n".join(problems) or "ok"
     return web.Response(text=text + "\n", status=500 if problems else 200)
-
-
-def stuck_cycles(telemetry: Telemetry) -> Problems:
-    """For /healthz."""
-    return lambda: telemetry.stuck(time.monotonic())

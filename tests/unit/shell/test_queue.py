@@ -1,6 +1,7 @@
 """The work queue under virtual time: who runs when, and what never happens."""
 
 import asyncio
+import itertools
 
 import pytest
 
@@ -121,7 +122,7 @@ async def test_failures_wait_twice_as_long_each_and_success_begins_anew():
     queue = WorkQueue(work, workers=1, chance=lambda: 1.0)
     queue.add("a")
     await settle(queue, 100)
-    waits = [b - a for a, b in zip(work.times("a"), work.times("a")[1:], strict=False)]
+    waits = [b - a for a, b in itertools.pairwise(work.times("a"))]
     assert waits == pytest.approx([FIRST_DELAY, 2 * FIRST_DELAY, 4 * FIRST_DELAY, 50, FIRST_DELAY])
 
 
@@ -154,7 +155,7 @@ async def test_news_during_a_failing_cycle_shortens_the_wait_but_is_no_hot_loop(
     await settle(queue, 60)
     # A spec that was corrected meanwhile waits no longer than NEWS_DELAY …
     times = work.times("a")
-    assert max(b - a for a, b in zip(times, times[1:], strict=False)) <= NEWS_DELAY + 0.11
+    assert max(b - a for a, b in itertools.pairwise(times)) <= NEWS_DELAY + 0.11
     # … and a minute of ceaseless change costs about a cycle per second.
     assert len(times) < 75
 
