@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 import signal
 import sys
-import threading
 
 from tensorflow_serving_compatible import flags as command_line
 
@@ -43,11 +42,11 @@ def main(arguments: list[str], program: str = "tensorflow_model_server") -> int:
     from tensorflow_serving_compatible.server import build_and_start
 
     try:
-        build_and_start(flags)
+        server = build_and_start(flags)
     except StatusError as error:
         sys.stdout.write(f"Failed to start server. Error: {error}\n")
         return FAILED
-    threading.Event().wait()
+    server.wait()
     return 0
 
 

@@ -215,3 +215,7 @@ class GrpcServer:
 
     def start(self) -> None:
         self._server.start()
+
+    def wait(self) -> None:
+        """Until the process ends; nothing here stops the server."""
+        self._server.wait_for_termination()

@@ -19,7 +19,7 @@ from tensorflow_serving_compatible.json_tensor import (
     to_bytes,
 )
 from tensorflow_serving_compatible.json_text import debug_text, type_name
-from tensorflow_serving_compatible.protos import example_pb2
+from tensorflow_serving_compatible.protos import feature_pb2
 
 _KINDS = {"bytes_list": "bytes", "float_list": "float", "int64_list": "int64"}
 _INT64_MAX = 2**63 - 1
@@ -57,7 +57,7 @@ def _fill_example(value: Any, example: Any) -> None:
     if not isinstance(value, dict):
         raise invalid_argument(f"Example must be JSON object but got JSON {type_name(value)}")
     for name, content in members(value):
-        feature = example_pb2.Feature()
+        feature = feature_pb2.Feature()
         for element in content if isinstance(content, list) else [content]:
             _add(element, name, feature)
         example.features.feature[name].CopyFrom(feature)

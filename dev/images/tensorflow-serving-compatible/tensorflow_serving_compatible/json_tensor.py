@@ -72,7 +72,7 @@ def unescape_base64(text: str) -> bytes | None:
     padding = len(body) - len(stripped)
     if _NOT_BASE64.search(stripped) or len(stripped) % 4 == 1:
         return None
-    if padding and (len(stripped) + padding) % 4:
+    if padding not in (0, -len(stripped) % 4):
         return None
     try:
         return base64.b64decode(stripped + "=" * (-len(stripped) % 4), validate=True)

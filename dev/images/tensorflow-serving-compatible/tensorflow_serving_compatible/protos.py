@@ -15,7 +15,7 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, wr
 from tensorflow_serving_compatible import wheel
 
 with wheel.messages_only():
-    from tensorflow.core.example import example_pb2
+    from tensorflow.core.example import example_pb2, feature_pb2
     from tensorflow.core.framework import tensor_pb2, tensor_shape_pb2, types_pb2
     from tensorflow.core.protobuf import config_pb2, meta_graph_pb2
     from tensorflow_serving.apis import (
@@ -43,6 +43,7 @@ __all__ = [
     "classification_pb2",
     "config_pb2",
     "example_pb2",
+    "feature_pb2",
     "get_model_metadata_pb2",
     "get_model_status_pb2",
     "inference_pb2",

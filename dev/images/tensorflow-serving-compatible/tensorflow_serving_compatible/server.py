@@ -1,7 +1,7 @@
 """Building the server from its flags, in the order of model_servers/server.cc.
 
 Configuration is read and refused first, then models load, and only when every one has an
-available version do the ports open. Ends by returning; the process lives on in its threads.
+available version do the ports open. Returns then; the process lives on in its threads.
 """
 
 from __future__ import annotations
@@ -32,8 +32,12 @@ from tensorflow_serving_compatible.warmup import WarmUp
 log = logging.getLogger(__name__)
 
 
-def build_and_start(flags: Flags) -> None:
-    """Loads the models and opens the ports. Raises StatusError: why the server cannot start."""
+def build_and_start(flags: Flags) -> GrpcServer:
+    """Loads the models and opens the ports.
+
+    The caller keeps the result: grpc stops a server that nobody holds. Raises StatusError: why
+    the server cannot start.
+    """
     _check(flags)
     models = (
         configs.read_models(flags.model_config_file)
@@ -65,9 +69,10 @@ def build_and_start(flags: Flags) -> None:
             target=_poll_config, args=(core, flags), name="config_poll", daemon=True
         ).start()
     service = Service(core, inference)
-    _start_grpc(flags, GrpcApi(service, metrics), credentials)
+    server = _start_grpc(flags, GrpcApi(service, metrics), credentials)
     if flags.rest_api_port:
         _start_rest(flags, RestApi(service, flags.rest_api_timeout_in_ms), metrics, metrics_path)
+    return server
 
 
 def _check(flags: Flags) -> None:
@@ -131,7 +136,9 @@ def _credentials(flags: Flags) -> grpc.ServerCredentials | None:
     )
 
 
-def _start_grpc(flags: Flags, api: GrpcApi, credentials: grpc.ServerCredentials | None) -> None:
+def _start_grpc(
+    flags: Flags, api: GrpcApi, credentials: grpc.ServerCredentials | None
+) -> GrpcServer:
     server = GrpcServer(
         api,
         threads=flags.grpc_max_threads,
@@ -144,6 +151,7 @@ def _start_grpc(flags: Flags, api: GrpcApi, credentials: grpc.ServerCredentials 
         server.listen(f"unix:{flags.grpc_socket_path}", credentials)
     server.start()
     log.info("Running gRPC ModelServer at 0.0.0.0:%d ...", flags.port)
+    return server
 
 
 def _start_rest(flags: Flags, api: RestApi, metrics: Metrics, metrics_path: str | None) -> None:

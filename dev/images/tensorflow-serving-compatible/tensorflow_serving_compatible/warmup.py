@@ -61,11 +61,16 @@ def _checked(file: BinaryIO, length: int, offset: int) -> bytes | None:
     if not data:
         return None
     if len(data) < length + 4:
-        raise StatusError(Code.DATA_LOSS, f"truncated record at {offset}")
+        raise _damaged("truncated", offset)
     content = data[:length]
     if masked_crc(content) != struct.unpack("<I", data[length:])[0]:
-        raise StatusError(Code.DATA_LOSS, f"corrupted record at {offset}")
+        raise _damaged("corrupted", offset)
     return content
+
+
+def _damaged(how: str, offset: int) -> StatusError:
+    hint = "" if offset else " (Is this even a TFRecord file?)"
+    return StatusError(Code.DATA_LOSS, f"{how} record at {offset}{hint}")
 
 
 def records(file: BinaryIO) -> Iterator[bytes]:
@@ -76,9 +81,9 @@ def records(file: BinaryIO) -> Iterator[bytes]:
         if header is None:
             return
         (length,) = struct.unpack("<Q", header)
-        content = _checked(file, length, offset)
+        content = _checked(file, length, offset + 12)
         if content is None:
-            raise StatusError(Code.DATA_LOSS, f"truncated record at {offset}")
+            raise _damaged("truncated", offset)
         yield content
 
 
