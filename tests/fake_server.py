@@ -68,7 +68,7 @@ class FakeServer:
         request = Request(
             method,
             path,
-            json.loads(json.dumps(body)),
+            json.loads(body if isinstance(body, str) else json.dumps(body)),
             dict(given["query_params"]),
             given["content_type"],
             given["_request_timeout"],
