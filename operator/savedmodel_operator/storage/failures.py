@@ -18,10 +18,12 @@ from botocore.exceptions import (
     ReadTimeoutError,
     SSLError,
 )
+from botocore.parsers import ResponseParserError
 
 from savedmodel_operator.api.reasons import Reason
 from savedmodel_operator.storage.base import Access, StorageError
 from savedmodel_operator.storage.guard import EndpointRefusedError
+from savedmodel_operator.storage.guarded import DeadlineExceededError
 
 _KEY_UNKNOWN = {"InvalidAccessKeyId", "InvalidClientTokenId", "XAdminUserNotFound"}
 _KEY_WRONG = {"SignatureDoesNotMatch", "InvalidSignature"}
@@ -47,6 +49,16 @@ def mapped_errors(access: Access, key: str | None = None) -> Iterator[None]:
             Reason.EndpointForbidden,
             f"the endpoint of bucket {access.bucket} is not allowed: {error}; an administrator "
             "can list its host in the chart value storage.allowedEndpoints",
+        ) from error
+    except DeadlineExceededError as error:
+        raise StorageError(
+            Reason.StorageUnavailable, f"{access.where} answers too slowly", transient=True
+        ) from error
+    except (ResponseParserError, KeyError) as error:
+        raise StorageError(
+            Reason.Unreachable,
+            f"{access.where} does not answer in the way of S3: check spec.source.endpoint",
+            transient=True,
         ) from error
     except ClientError as error:
         raise _from_answer(access, error, key) from None  # its text holds the store's own words

@@ -2,22 +2,80 @@
 
 The connection goes to an address that `guard` judged; Host header and TLS server name stay the
 host's own. No proxy of the environment is used (it would resolve the name again, elsewhere) and
-no redirect is followed (botocore asks urllib3 not to). It must not decide what is allowed.
+no redirect is followed (botocore asks urllib3 not to). A store is not trusted to behave: each
+exchange has a deadline, which ends it whatever it is waiting for, and an answer has a size. It
+must not decide what is allowed.
 """
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import ssl
+import threading
 from typing import Any
 from urllib.parse import urlsplit
 
 from botocore import awsrequest
-from botocore.exceptions import HTTPClientError
+from botocore.exceptions import ConnectionClosedError, HTTPClientError
 from botocore.httpsession import URLLib3Session
-from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConnectionError
+from urllib3.exceptions import (
+    ConnectTimeoutError,
+    HTTPError,
+    NameResolutionError,
+    NewConnectionError,
+)
 
 from savedmodel_operator.storage.guard import EndpointGuard, EndpointRefusedError, SocketAddress
+
+MAX_ANSWER_BYTES = 16 * 1024 * 1024
+"""A page of 1,000 keys of 1,024 bytes, each byte written as an entity of 6: 6 MiB, and the rest."""
+
+_ERRORS = 300  # statuses from here on have a short text, whatever was asked for
+_here = threading.local()
+
+
+class DeadlineExceededError(Exception):
+    """An exchange took too long. Not an OSError: urllib3 would try again."""
+
+
+class Deadline:
+    """Limits what this thread exchanges inside the block; a trickle of bytes does not extend it.
+
+    After `seconds` the connection in use is shut down, which wakes the thread wherever it reads,
+    and nothing more is sent. Leaving the block then raises DeadlineExceededError.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self.expired = False
+        self._connection: Any = None
+        self._timer = threading.Timer(seconds, self._expire)
+        self._timer.daemon = True
+
+    def __enter__(self) -> Deadline:
+        _here.deadline = self
+        self._timer.start()
+        return self
+
+    def __exit__(self, kind: object, error: object, trace: object) -> None:
+        _here.deadline = None
+        self._timer.cancel()
+        if self.expired:
+            raise DeadlineExceededError
+
+    def attach(self, connection: Any) -> None:
+        """The connection that is about to send a request. Raises DeadlineExceededError."""
+        self._connection = connection
+        if self.expired:
+            raise DeadlineExceededError
+
+    def _expire(self) -> None:
+        self.expired = True
+        opened = getattr(self._connection, "sock", None)
+        if opened is not None:
+            with contextlib.suppress(OSError):
+                # SSLSocket's own would take the session from under the reading thread.
+                socket.socket.shutdown(opened, socket.SHUT_RDWR)
 
 
 def _guarded(base: type[Any], guard: EndpointGuard) -> type[Any]:
@@ -26,6 +84,12 @@ def _guarded(base: type[Any], guard: EndpointGuard) -> type[Any]:
     class GuardedConnection(base):  # type: ignore[misc]  # base is one of botocore's two classes
         def _new_conn(self) -> socket.socket:
             return _connect(self, guard)
+
+        def request(self, *args: Any, **kwargs: Any) -> None:
+            deadline = getattr(_here, "deadline", None)
+            if deadline is not None:
+                deadline.attach(self)
+            super().request(*args, **kwargs)
 
     return GuardedConnection
 
@@ -103,10 +167,30 @@ class GuardedSession(_Session):  # type: ignore[misc]  # as above
         url = urlsplit(request.url)
         port = url.port or (443 if url.scheme == "https" else 80)
         self._guard.check_scheme(url.scheme, url.hostname or "", port)
+        streamed, request.stream_output = request.stream_output, True
         try:
-            return super().send(request)
+            response = super().send(request)
         except HTTPClientError as error:
             refusal = error.kwargs.get("error")
-            if isinstance(refusal, EndpointRefusedError):
+            if isinstance(refusal, EndpointRefusedError | DeadlineExceededError):
                 raise refusal from None
             raise
+        if not streamed or response.status_code >= _ERRORS:
+            response._content = _read_all(request, response.raw)  # where AWSResponse keeps it
+        return response
+
+
+def _read_all(request: Any, raw: Any) -> bytes:
+    """The body of an answer, of a bounded size."""
+    body = bytearray()
+    try:
+        for piece in raw.stream(64 * 1024):
+            body += piece
+            if len(body) > MAX_ANSWER_BYTES:
+                raw.close()
+                raise HTTPClientError(error="the answer is too long")
+    except (OSError, HTTPError) as error:
+        raise ConnectionClosedError(
+            error=error, request=request, endpoint_url=request.url
+        ) from error
+    return bytes(body)

@@ -30,7 +30,7 @@ from savedmodel_operator.storage.base import (
 )
 from savedmodel_operator.storage.failures import mapped_errors
 from savedmodel_operator.storage.guard import EndpointGuard
-from savedmodel_operator.storage.guarded import GuardedSession
+from savedmodel_operator.storage.guarded import Deadline, GuardedSession
 from savedmodel_operator.storage.versions import usable_etag
 
 if TYPE_CHECKING:
@@ -39,6 +39,13 @@ if TYPE_CHECKING:
 CONNECT_SECONDS = 5.0
 READ_SECONDS = 20.0
 ATTEMPTS = 3
+
+EXCHANGE_SECONDS = 60.0
+"""For one call with its attempts, and for 2 MiB of headers (35 kB/s): then the thread is freed."""
+
+MAX_PAGES = 200
+"""Of one listing, twice of what is ever needed: tokens could be handed out for ever."""
+
 CONNECTIONS = 10
 
 MAX_DIRECTORIES = 100_000
@@ -141,8 +148,15 @@ def make_client(access: Access, http: GuardedSession) -> S3Client:
 class S3Store:
     """A bucket of an S3-compatible store; see `base.Store`. Safe to share by threads."""
 
-    def __init__(self, access: Access, client: S3Client, http: GuardedSession) -> None:
+    def __init__(
+        self,
+        access: Access,
+        client: S3Client,
+        http: GuardedSession,
+        exchange_seconds: float = EXCHANGE_SECONDS,
+    ) -> None:
         self._access = access
+        self._exchange_seconds = exchange_seconds
         self._client = client
         self._http = http
 
@@ -172,18 +186,26 @@ class S3Store:
         """All objects under `prefix`, in key order, zero-byte ones included."""
         for page in self._pages(prefix):
             for entry in page.get("Contents", ()):
-                yield StoredObject(entry["Key"], entry["Size"], self._etag(entry.get("ETag", "")))
+                with mapped_errors(self._access):
+                    key, size = entry["Key"], entry["Size"]
+                if not key.startswith(prefix) or size < 0:
+                    raise StorageError(
+                        Reason.StorageUnavailable,
+                        f"{self._access.where} lists objects that it was not asked for",
+                    )
+                yield StoredObject(key, size, self._etag(entry.get("ETag", "")))
 
     def detail(self, item: StoredObject) -> ObjectDetail:
         """HEAD with If-Match: version id, and the full-object checksum or a trustworthy MD5."""
-        with mapped_errors(self._access, item.key):
+        with mapped_errors(self._access, item.key), Deadline(self._exchange_seconds):
             head = self._client.head_object(
                 Bucket=self._access.bucket,
                 Key=item.key,
                 IfMatch=f'"{item.etag}"',
                 ChecksumMode="ENABLED",
             )
-        if self._etag(head["ETag"]) != item.etag or head["ContentLength"] != item.size:
+            found = (self._etag(head["ETag"]), head["ContentLength"])
+        if found != (item.etag, item.size):
             raise changed(self._access, item.key)  # a store that does not honour If-Match
         return ObjectDetail(head.get("VersionId"), self._checksum(item, head))
 
@@ -195,7 +217,7 @@ class S3Store:
         """Exactly these bytes of the listed object, with If-Match on its ETag."""
         if offset < 0 or length <= 0 or offset + length > item.size:
             raise ValueError(f"range {offset}+{length} of {item.size} bytes")
-        with mapped_errors(self._access, item.key):
+        with mapped_errors(self._access, item.key), Deadline(self._exchange_seconds):
             answer = self._client.get_object(
                 Bucket=self._access.bucket,
                 Key=item.key,
@@ -204,7 +226,8 @@ class S3Store:
             )
             data = answer["Body"].read(length + 1)
             answer["Body"].close()
-        if self._etag(answer["ETag"]) != item.etag:
+            etag = self._etag(answer["ETag"])
+        if etag != item.etag:
             raise changed(self._access, item.key)
         if len(data) != length:
             raise StorageError(
@@ -222,12 +245,16 @@ class S3Store:
                 Bucket=self._access.bucket, Prefix=prefix, Delimiter=delimiter
             )
         )
-        while True:
-            with mapped_errors(self._access):
+        for _ in range(MAX_PAGES):
+            with mapped_errors(self._access), Deadline(self._exchange_seconds):
                 page = next(pages, None)
             if page is None:
                 return
             yield page
+        raise StorageError(
+            Reason.TooManyObjects,
+            f"the listing of {self._access.where} has more than {MAX_PAGES} pages",
+        )
 
     def _checksum(self, item: StoredObject, head: Any) -> str | None:
         """What `checksum.Checksum` can verify, from a HEAD's answer.
@@ -250,11 +277,11 @@ class S3Store:
 
     def _part_bytes(self, item: StoredObject) -> int | None:
         """The size of the parts of a multipart upload; None where they are not all alike."""
-        with mapped_errors(self._access, item.key):
+        with mapped_errors(self._access, item.key), Deadline(self._exchange_seconds):
             head = self._client.head_object(
                 Bucket=self._access.bucket, Key=item.key, IfMatch=f'"{item.etag}"', PartNumber=1
             )
-        part, count = head["ContentLength"], head.get("PartsCount", 0)
+            part, count = head["ContentLength"], head.get("PartsCount", 0)
         return part if part > 0 and -(-item.size // part) == count else None
 
     def _etag(self, text: str) -> str:
