@@ -1,5 +1,6 @@
 """The real helm on our chart, without a cluster. Shared by the unit and the API level."""
 
+import json
 import subprocess
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import yaml
 CHART = Path(__file__).resolve().parents[1] / "charts" / "savedmodel-operator"
 
 
-class Refused(Exception):  # noqa: N818 - says what happened
+class Refused(Exception):
     """Helm said no; the text is what it said."""
 
 
@@ -18,6 +19,7 @@ class Helm:
     def __init__(self, binary: Path, home: Path) -> None:
         self._binary = binary
         self._home = home
+        self._rendered: dict[tuple[str, ...], str] = {}
 
     def run(self, *words: str) -> str:
         """The stdout of a helm command. Raises Refused."""
@@ -36,10 +38,12 @@ class Helm:
     def documents(
         self, values: dict, chart: Path = CHART, release: str = "r", namespace: str = "system"
     ) -> list[dict]:
-        """The manifests of `helm template` with these values."""
-        where = ("--namespace", namespace, "--values", self._written(values))
-        text = self.run("template", release, str(chart), *where)
-        return [document for document in yaml.safe_load_all(text) if document]
+        """The manifests of `helm template` with these values; the same question costs once."""
+        key = (json.dumps(values), str(chart), release, namespace)
+        if key not in self._rendered:
+            where = ("--namespace", namespace, "--values", self._written(values))
+            self._rendered[key] = self.run("template", release, str(chart), *where)
+        return [document for document in yaml.safe_load_all(self._rendered[key]) if document]
 
     def notes(self, values: dict) -> str:
         """What a person reads after the installation."""
