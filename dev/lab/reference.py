@@ -134,7 +134,7 @@ def _default(schema: Schema) -> str:
 
 def bounds(schema: Schema) -> str:
     """Bounds and rules in words, the rules in those of their own messages."""
-    words = [text.format(schema[key]) for key, text in BOUNDS if key in schema]
+    words = [_bound(text, schema[key]) for key, text in BOUNDS if key in schema]
     if "enum" in schema:
         words.append(", ".join(f"`{value}`" for value in schema["enum"]))
     words += [rule["message"] for rule in schema.get("x-kubernetes-validations", ())]
@@ -142,6 +142,10 @@ def bounds(schema: Schema) -> str:
     if inner:
         words.append(f"each: {inner}")
     return "; ".join(words)
+
+
+def _bound(text: str, value: int) -> str:
+    return "not empty" if value == 1 and text.startswith("at least") else text.format(value)
 
 
 def _cell(text: str) -> str:

@@ -40,6 +40,10 @@ FIELD_WORDS: Mapping[str, str] = {
     "spec.source.caBundle.configMap": "Name of the ConfigMap.",
     "spec.source.caBundle.key": "Key in it that holds the PEM certificates.",
     "spec.source.secretRef.name": "Name of the Secret.",
+    "spec.serving": (
+        "How a version is run. A change of anything but replicas is a new revision, rolled out "
+        "like a new version."
+    ),
     "spec.serving.replicas": (
         "Pods of the stable revision; 1 if left out. It must be there for an autoscaler, which "
         "reads it through the scale subresource."
