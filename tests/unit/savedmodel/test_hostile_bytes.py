@@ -57,6 +57,7 @@ def in_signature(info: bytes) -> bytes:
     return saved_model(signature("s", {"x": info}, {}), nodes=node("x", "Placeholder"))
 
 
+TWO_OPS = message(1, text(1, "a"), text(2, "NoOp"), text(2, "PyFunc"))
 GRAPH = message(2, node("x", "Placeholder"))
 ATTR = message(5, text(1, "value"), message(2, b"\0" * 100))
 
@@ -125,7 +126,11 @@ CASES: dict[str, tuple[Callable[[], bytes], str]] = {
         "'x' is there twice",
     ),
     "an op twice, the second a hidden one": (
-        lambda: servable(message(1, text(1, "a"), text(2, "NoOp"), text(2, "PyFunc"))),
+        lambda: servable(TWO_OPS),
+        "two ops",
+    ),
+    "an op twice, in the middle of the graph": (
+        lambda: servable(node("a", "B") * 9 + TWO_OPS + node("a", "B") * 9),
         "two ops",
     ),
     "a graph twice": (lambda: saved_model(GRAPH), "field 2 twice"),
