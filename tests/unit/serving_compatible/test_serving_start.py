@@ -219,6 +219,16 @@ def test_method_names_are_checked_when_asked(tmp_path, models):
         )
 
 
+def test_rest_calls_have_a_timeout(tmp_path, models):
+    """http_rest_api_handler.cc makes the flag the session run's timeout."""
+    with serving(
+        tmp_path, f"--model_base_path={models / 'zoo'}", "--rest_api_timeout_in_ms=200"
+    ) as server:
+        reply = server.predict("default", {"signature_name": "slow", "instances": [50_000_000]})
+        assert (reply.status, reply.error) == (504, "Timed out waiting for notification")
+        assert server.predict("default", {"instances": [[1.0, 2.0]]}).json == {"predictions": [3.0]}
+
+
 def test_batching_joins_requests(tmp_path, models):
     """batching_session_test.cc: a batch runs once it is full; each caller gets its own rows."""
     from concurrent.futures import ThreadPoolExecutor

@@ -8,9 +8,8 @@ health service is written out here because it needs one method, not one more dep
 from __future__ import annotations
 
 import logging
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeAlias
 
@@ -153,36 +152,26 @@ class GrpcApi:
 
 
 class Health:
-    """grpc.health.v1.Health with the names that model_servers/server.cc sets."""
+    """grpc.health.v1.Health/Check with the names that model_servers/server.cc sets.
+
+    Not Watch: it would hold a thread of the pool for as long as a client likes, and clients
+    take its absence for "healthy".
+    """
 
     NAMES = ("", "ModelService", "PredictionService")
 
     def handler(self) -> Handler:
-        codec: dict[str, Any] = {
-            "request_deserializer": HealthCheckRequest.FromString,
-            "response_serializer": lambda message: message.SerializeToString(),
-        }
-        return grpc.method_handlers_generic_handler(
-            "grpc.health.v1.Health",
-            {
-                "Check": grpc.unary_unary_rpc_method_handler(self._check, **codec),
-                "Watch": grpc.unary_stream_rpc_method_handler(self._watch, **codec),
-            },
+        check = grpc.unary_unary_rpc_method_handler(
+            self._check,
+            request_deserializer=HealthCheckRequest.FromString,
+            response_serializer=lambda message: message.SerializeToString(),
         )
+        return grpc.method_handlers_generic_handler("grpc.health.v1.Health", {"Check": check})
 
     def _check(self, request: Any, context: grpc.ServicerContext) -> Any:
         if request.service not in self.NAMES:
             context.abort(grpc.StatusCode.NOT_FOUND, "service name unknown")
         return HealthCheckResponse(status=_SERVING)
-
-    def _watch(self, request: Any, context: grpc.ServicerContext) -> Iterator[Any]:
-        """The status, which never changes while the process lives."""
-        ended = threading.Event()
-        context.add_callback(ended.set)
-        service_unknown = 3
-        known = request.service in self.NAMES
-        yield HealthCheckResponse(status=_SERVING if known else service_unknown)
-        ended.wait()
 
 
 def channel_arguments(text: str) -> list[tuple[str, int | str]]:
