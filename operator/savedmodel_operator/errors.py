@@ -5,8 +5,6 @@ raise `Blocked`, which becomes a condition. Everything else that is raised is a 
 with its stack. No error carries a response body beyond the API server's own `message`, bounded.
 """
 
-# ruff: noqa: N818 - they are named after the API server's answers, as everybody knows them
-
 from __future__ import annotations
 
 from collections.abc import Mapping

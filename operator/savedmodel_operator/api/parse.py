@@ -20,7 +20,7 @@ _RESOURCES = (("serving", "resources"), ("traffic", "router", "resources"))
 _LISTS = ("limits", "requests")
 
 
-class InvalidSpec(Exception):  # noqa: N818 - the reason of the condition that it becomes
+class InvalidSpec(Exception):
     """The object cannot be carried out; the message names the field and what is wrong with it."""
 
     def __init__(self, message: str) -> None:

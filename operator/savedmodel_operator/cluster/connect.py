@@ -20,7 +20,7 @@ from savedmodel_operator.cluster.clock import ServerClock
 _config: Any = kubernetes.aio.config  # untyped
 
 
-class NoCluster(Exception):  # noqa: N818 - says what is the matter
+class NoCluster(Exception):
     """No way to an API server was configured."""
 
 
