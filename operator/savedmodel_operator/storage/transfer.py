@@ -90,6 +90,8 @@ class Transfer:
         for attempt in range(1, self._patience.attempts + 1):
             try:
                 for chunk in self._stream(item, start, end):
+                    if stop.is_set():  # another object failed: an error, so that nothing is whole
+                        raise self._unavailable("was not asked to the end")
                     _write(target, chunk, start)
                     if running is not None:
                         running.update(chunk)
