@@ -12,6 +12,7 @@ from functools import cached_property, lru_cache
 from typing import Any
 
 from savedmodel_operator.api import names
+from savedmodel_operator.api.reasons import Reason
 from savedmodel_operator.api.types import seconds
 from savedmodel_operator.plan import memory
 from savedmodel_operator.plan.snapshot import Observed, Snapshot
@@ -117,6 +118,11 @@ class World:
     def serving_hash(self) -> str:
         """The hash of the present serving inputs."""
         return serving_hash(self.snapshot.spec)
+
+    @property
+    def source_seen(self) -> bool:
+        """Whether the bucket was looked at since this operator started."""
+        return self.snapshot.source.reason is not Reason.SourcePending
 
     @property
     def scale_down_delay(self) -> float:

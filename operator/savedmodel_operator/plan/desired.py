@@ -299,13 +299,22 @@ def _retire(world: World, router: RouterState, wanted: Wanted) -> Iterator[Actio
     for gone in wanted.retired:
         if gone.view.name in before or not may_delete(world, router, gone):
             continue
+        if not _known(wanted.memory, gone.view.name) and not world.source_seen:
+            continue  # perhaps made just before a crash, and wanted again in a moment
         for seen in gone.view.workload:
             why = f"{gone.view.name} is retired"
             yield Delete(seen.kind, seen.name, seen.uid, why)
 
 
+def _known(memory: Memory, revision: str) -> bool:
+    ended = (*(r.revision for r in memory.rejected), *(p.revision for p in memory.history))
+    return revision in ended
+
+
 def _collect(world: World, wanted: Wanted) -> Iterator[Action]:
     """Locks and records live as long as their history or refusal."""
+    if not world.source_seen:
+        return
     both = (wanted.memory, wanted.before)
     kept = {m.stable.revision for m in both if m.stable}
     kept |= {m.candidate.revision for m in both if m.candidate}
