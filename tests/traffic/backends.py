@@ -34,11 +34,13 @@ UNLIMITED = (("grpc.max_receive_message_length", -1), ("grpc.max_send_message_le
 
 @dataclass
 class Server:
-    """One model pod. `calls` counts paths; `slow` seconds pass before each answer."""
+    """One model pod. `calls` counts paths; `slow` seconds pass before each answer,
+    `status` is that of every REST answer."""
 
     name: str
     address: str = field(default_factory=take_address)
     slow: float = 0.0
+    status: int = 200
     calls: Counter[str] = field(default_factory=Counter)
     headers: list[dict[str, str]] = field(default_factory=list)
     _runner: web.AppRunner | None = None
@@ -72,7 +74,9 @@ class Server:
         self.headers.append({k.lower(): v for k, v in request.headers.items()})
         await asyncio.sleep(self.slow)
         answer = {"server": self.name, "path": request.path, "bytes": len(body)}
-        return web.json_response(answer, headers={"x-savedmodel-version": "what a server claims"})
+        return web.json_response(
+            answer, status=self.status, headers={"x-savedmodel-version": "what a server claims"}
+        )
 
     def _call(self, method: str):  # type: ignore[no-untyped-def]
         async def answer(request: bytes, context: grpc.aio.ServicerContext) -> bytes:

@@ -12,7 +12,7 @@ import json
 import os
 import tempfile
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -68,12 +68,17 @@ class Envoy:
         return f"http://{self.address}:8501"
 
     def write(self, route: RoutePlan) -> str:
-        """Replace the files as the kubelet does, by renaming one symlink; the new hash."""
+        """Write the files of a route; its hash."""
+        self.write_files(build_files(route, self.place))
+        return config_hash(route, self.place)
+
+    def write_files(self, files: Mapping[str, str]) -> None:
+        """Replace all files as the kubelet does, by renaming one symlink."""
         mount = self.directory / "config"
         self._writes += 1
         version = mount / f"..version_{self._writes}"
         version.mkdir(parents=True)
-        for name, text in build_files(route, self.place).items():
+        for name, text in files.items():
             (version / name).write_text(text)
             link = mount / name
             if not link.is_symlink():
@@ -81,7 +86,6 @@ class Envoy:
         fresh = mount / "..data_tmp"
         fresh.symlink_to(version.name)
         fresh.rename(mount / "..data")
-        return config_hash(route, self.place)
 
     def bootstrap(self) -> dict[str, Any]:
         """The product's bootstrap, asking the test's DNS server."""

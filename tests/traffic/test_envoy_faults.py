@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import io
+import re
 import time
+from collections import Counter
 
 import aiohttp
 import pytest
 
-from savedmodel_operator.workload.envoy import Backend, RoutePlan
+from savedmodel_operator.workload.envoy import Backend, RoutePlan, build_files
 from traffic.backends import running_servers
 from traffic.clients import busy_clients
 from traffic.dns_server import A_RECORD, running_name_server
@@ -83,6 +85,19 @@ async def test_big_bodies_survive_a_retry() -> None:
                     assert (await answer.json())["bytes"] == 20 * 1024 * 1024
             stats = await envoy.stats(r"cluster\..*rest.*upstream_rq_retry_success$")
             assert sum(stats.values()) >= 1
+
+
+async def test_what_reached_a_server_is_never_sent_twice() -> None:
+    """A prediction may be counted or billed; an error of the model is the client's to see."""
+    async with running_servers("first", "second") as servers:
+        route = one_backend(*(s.address for s in servers))
+        async with running_envoy(route, members=4) as envoy:
+            for status in (500, 502, 503, 504):
+                for server in servers:
+                    server.status = status
+                    server.calls.clear()
+                assert (await envoy.get(f":8501{PREDICT}"))[0] == status
+                assert sum((s.calls for s in servers), Counter()).total() == 1
 
 
 async def test_a_pod_that_stops_listening_is_ejected_within_three_seconds() -> None:
@@ -177,6 +192,36 @@ async def test_a_slow_call_outlives_its_pods_removal() -> None:
             await wait_for("no host", lambda: envoy.has_members(0), within=2.5)
             assert not call.done()
             assert (await call)[0] == 200
+
+
+async def test_an_operator_upgrade_that_changes_every_file_costs_nothing() -> None:
+    """Another release may write other clusters and listeners: both are replaced under load."""
+    async with running_servers("first", "second") as [first, second]:
+        route = one_backend(first.address, second.address)
+        async with (
+            running_envoy(route, members=4) as envoy,
+            busy_clients(envoy.address) as tally,
+        ):
+            await wait_for("200 answers", _reached(tally, 200))
+            files = build_files(route, envoy.place)
+            for seconds in ("2s", "3s"):
+                envoy.write_files(
+                    {
+                        "cds.json": _change(files["cds.json"], "connect_timeout", seconds),
+                        "lds.json": _change(files["lds.json"], "request_headers_timeout", seconds),
+                        "rds.json": _change(files["rds.json"], "idle_timeout", seconds),
+                    }
+                )
+                await wait_for("500 more answers", _reached(tally, tally.total + 500), 30)
+            updates = await envoy.stats(r"(cds|lds|rds\.routes)\.update_success$")
+            assert [v for k, v in updates.items() if "cds" in k or "lds" in k] == [3, 3]
+        assert tally.failures == []
+
+
+def _change(text: str, field: str, value: str) -> str:
+    changed = re.sub(rf'"{field}": "[^"]*"', f'"{field}": "{value}"', text)
+    assert changed != text
+    return changed
 
 
 def _reached(tally, count):  # type: ignore[no-untyped-def]

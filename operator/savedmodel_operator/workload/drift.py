@@ -31,9 +31,14 @@ KEYS: Mapping[str, tuple[str, ...]] = {
 """Lists that apply merges by key (listMapKeys in Kubernetes' OpenAPI); all others it replaces."""
 
 QUANTITIES = ("requests", "limits")
-UNSTORED_FALSE = ("publishNotReadyAddresses",)
-"""Booleans that the API server does not store when they are false. Most of what we write are
-pointers there (automountServiceAccountToken, …): false is stored, and its absence means true."""
+FALSE_IS_STORED = (
+    "automountServiceAccountToken",
+    "enableServiceLinks",
+    "allowPrivilegeEscalation",
+    "shareProcessNamespace",
+)
+"""Booleans that mean true where they are absent, or are pointers that we write. Any other false (a
+user's `readOnly: false`, say) the API server may drop, and its absence means the same."""
 SHOWN = 80  # characters of a value in a sentence
 SECRET_PATHS = ("env", "binaryData")
 
@@ -50,7 +55,7 @@ def _compare(wanted: Any, seen: Any, path: tuple[str, ...]) -> str | None:
         return None  # the usual case, at the speed of the interpreter's own comparison
     if _is_empty(wanted) and (seen is _ABSENT or _is_empty(seen)):
         return None
-    if wanted is False and seen is _ABSENT and path[-1:] and path[-1] in UNSTORED_FALSE:
+    if wanted is False and seen is _ABSENT and path[-1] not in FALSE_IS_STORED:
         return None
     if isinstance(wanted, Mapping) and isinstance(seen, Mapping):
         return _compare_mappings(wanted, seen, path)

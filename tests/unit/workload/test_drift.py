@@ -77,7 +77,7 @@ DIFFERENT: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
         container(args=["a", "c"]),
         'spec.containers[model].args[1] is "c", wanted "b"',
     ),
-    "true is not 1": ({"a": True}, {"a": 1}, "a is 1, wanted true"),
+    "true is not a word": ({"a": True}, {"a": "true"}, 'a is "true", wanted true'),
     "an environment's value is not shown": (
         container(env=[{"name": "PASSWORD", "value": "hunter2"}]),
         container(env=[{"name": "PASSWORD", "value": "hunter3"}]),
@@ -187,6 +187,9 @@ def test_anything_equals_itself(value: Any) -> None:
 def test_false_that_the_server_does_not_store_is_no_difference() -> None:
     wanted = {"spec": {"publishNotReadyAddresses": False, "clusterIP": "None"}}
     assert first_difference(wanted, {"spec": {"clusterIP": "None"}}) is None
+    mount = {"volumeMounts": [{"mountPath": "/cache", "name": "cache", "readOnly": False}]}
+    kept = {"volumeMounts": [{"mountPath": "/cache", "name": "cache"}]}
+    assert first_difference(mount, kept) is None
     changed = {"spec": {"clusterIP": "None", "publishNotReadyAddresses": True}}
     assert "publishNotReadyAddresses" in (first_difference(wanted, changed) or "")
 
