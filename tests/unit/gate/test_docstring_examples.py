@@ -1,0 +1,25 @@
+"""The examples in docstrings of the pure rooms and the CLI are true."""
+
+from __future__ import annotations
+
+import doctest
+import importlib
+
+import pytest
+
+MODULES = (
+    "savedmodel.bundle",
+    "savedmodel.dtypes",
+    "savedmodel.facts",
+    "savedmodel.wire",
+    "gate.compatibility",
+    "gate.verdict",
+    "cli.inspect",
+)
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_examples(name):
+    result = doctest.testmod(importlib.import_module(f"savedmodel_operator.{name}"))
+    assert result.attempted > 0
+    assert result.failed == 0
