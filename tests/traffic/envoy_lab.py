@@ -25,6 +25,9 @@ from savedmodel_operator.workload.envoy import Place, RoutePlan, build_files, co
 from savedmodel_operator.workload.envoy_listeners import build_args, build_bootstrap
 
 START_SECONDS = 20.0
+
+POD_DNS = {"LOCALDOMAIN": "shop.svc.cluster.local svc.cluster.local", "RES_OPTIONS": "ndots:5"}
+"""What a pod's resolv.conf says, in the words that c-ares takes from the environment."""
 _addresses = itertools.count(1)
 
 
@@ -105,6 +108,7 @@ class Envoy:
                 *build_args(self.bootstrap(), workers=2),
                 stdout=log,
                 stderr=log,
+                env={**os.environ, **POD_DNS},
             )
         await wait_for(f"Envoy ready; log: {self.log()}", self.is_ready, START_SECONDS)
 

@@ -7,6 +7,9 @@ SIGTERM. Nobody tells Envoy to drain; its connections have to end by themselves 
 from __future__ import annotations
 
 import asyncio
+import re
+
+import pytest
 
 from savedmodel_operator.workload.envoy import Backend, RoutePlan
 from savedmodel_operator.workload.envoy_listeners import DRAIN, LINGER, MAX_CONNECTION, PRE_STOP
@@ -16,6 +19,12 @@ from traffic.envoy_lab import Envoy, running_envoy, wait_for
 from traffic.service_proxy import running_service
 
 STABLE = "flowers-v7-aaaaaaaa"
+METADATA = "/v1/models/flowers/metadata"
+
+
+def one_pod(address: str) -> RoutePlan:
+    """All traffic to one pod."""
+    return RoutePlan("flowers", "shop", "flowers", (Backend(STABLE, 7, 100, (address,)),), STABLE)
 
 
 async def connections(envoy: Envoy) -> int:
@@ -27,9 +36,7 @@ async def connections(envoy: Envoy) -> int:
 
 async def test_a_router_pod_leaves_without_a_failed_request() -> None:
     async with running_servers("pod") as [pod]:
-        route = RoutePlan(
-            "flowers", "shop", "flowers", (Backend(STABLE, 7, 100, (pod.address,)),), STABLE
-        )
+        route = one_pod(pod.address)
         async with (
             running_envoy(route, members=2) as leaving,
             running_envoy(route, members=2) as staying,
@@ -49,16 +56,35 @@ async def test_a_router_pod_leaves_without_a_failed_request() -> None:
         assert tally.total > 1000
 
 
-async def test_a_slow_call_on_a_leaving_router_is_finished() -> None:
-    """HTTP/1.1 and in flight when its connection's time is over."""
-    async with running_servers("pod", slow=float(MAX_CONNECTION + 2)) as [pod]:
-        route = RoutePlan(
-            "flowers", "shop", "flowers", (Backend(STABLE, 7, 100, (pod.address,)),), STABLE
-        )
-        async with running_envoy(route, members=2) as envoy:
-            call = asyncio.create_task(envoy.get(":8501/v1/models/flowers:predict"))
-            assert (await call)[0] == 200
+async def test_slow_and_idle_connections_are_not_cut_when_their_time_is_over() -> None:
+    """HTTP/1.1: a call in flight is finished; an idle connection waits for its next request."""
+    async with (
+        running_servers("pod") as [pod],
+        running_envoy(one_pod(pod.address), members=2) as envoy,
+    ):
+        reader, writer = await asyncio.open_connection(envoy.address, 8501)
+        assert b"connection: close" not in await _ask(reader, writer)
+        pod.slow = float(MAX_CONNECTION + 2)
+        call = asyncio.create_task(envoy.get(f":8501{METADATA}"))
+        with pytest.raises(TimeoutError):  # nothing comes, not even the end
+            await asyncio.wait_for(reader.read(1), MAX_CONNECTION + DRAIN + 1)
+        assert (await call)[0] == 200
+        pod.slow = 0.0
+        assert b"connection: close" in await _ask(reader, writer)
+        assert await reader.read() == b""
+        writer.close()
+        await writer.wait_closed()
     assert PRE_STOP - MAX_CONNECTION - DRAIN == LINGER > 0
+
+
+async def _ask(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bytes:
+    """The head of the answer to one more request on this connection."""
+    writer.write(f"GET {METADATA} HTTP/1.1\r\nhost: flowers\r\n\r\n".encode())
+    head = await reader.readuntil(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 200 ")
+    [length] = re.findall(rb"content-length: (\d+)", head)
+    await reader.readexactly(int(length))
+    return head
 
 
 def _connected(envoy: Envoy, count: int):  # type: ignore[no-untyped-def]
