@@ -7,6 +7,7 @@ goes into the cache at once, so that the next cycle does not plan on what it cha
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol, assert_never
@@ -19,8 +20,12 @@ from savedmodel_operator.cluster.cache import ChildCache
 from savedmodel_operator.cluster.client import TIMEOUT, Client
 from savedmodel_operator.cluster.kinds import BY_NAME, Kind
 from savedmodel_operator.plan.actions import Action, Annotate, Apply, Create, Delete, Manifest
+from savedmodel_operator.plan.snapshot import ObjectKey, Observed
 
 Body = dict[str, Any]
+
+FLAP_WINDOW = 600.0
+"""Seconds for which a child that was put back is remembered; three times in it is a fight."""
 
 
 class WriteGuard(Protocol):
@@ -49,6 +54,18 @@ class Applier:
         self._client = client
         self._cache = cache
         self._guard = guard
+        self._put_back: dict[tuple[str, str, str], deque[float]] = {}
+
+    def flaps(self, namespace: str, children: Iterable[Observed]) -> dict[ObjectKey, int]:
+        """How often each of these was put back within `FLAP_WINDOW`; none where never."""
+        since = self._client.clock.now() - FLAP_WINDOW
+        self._put_back = {k: v for k, v in self._put_back.items() if v[-1] > since}
+        counts = {}
+        for child in children:
+            times = self._put_back.get((namespace, *child.key), ())
+            if count := sum(t > since for t in times):
+                counts[child.key] = count
+        return counts
 
     async def apply(self, target: Target, actions: Iterable[Action]) -> int:
         """Carries out `actions`; how many there were."""
@@ -126,6 +143,9 @@ class Applier:
             within=self.deadline(),
         )
         self._cache.put(body)
+        if action.drift:
+            times = self._put_back.setdefault((target.namespace, kind.kind, name), deque(maxlen=8))
+            times.append(self._client.clock.now())
 
     async def _annotate(self, target: Target, action: Annotate) -> None:
         kind = BY_NAME[action.kind]

@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from savedmodel_operator import errors, status
@@ -96,7 +96,8 @@ class Reconciler:
             if snapshot is None:
                 self._forget(key)
                 return Done()
-            plan = decide(snapshot)
+            flaps = self.applier.flaps(snapshot.namespace, snapshot.objects.values())
+            plan = decide(replace(snapshot, flaps=flaps))
             if not await self._still_there(key, plan):
                 return Done()
             target = Target(snapshot.namespace, snapshot.name, snapshot.uid)

@@ -39,6 +39,7 @@ class Report:
     choice: Choice
     wait: Wait
     retired: tuple[Retired, ...]
+    conflicts: tuple[str, ...] = ()  # children that others keep changing
 
     @property
     def stable_ready(self) -> int:
@@ -269,6 +270,9 @@ def _reconciling(report: Report) -> Entry:
 def _stalled(report: Report) -> Entry:
     if report.stalled:
         return "True", report.wait.reason, report.wait.sentence
+    if report.conflicts:
+        text = "; ".join(report.conflicts)
+        return "True", Reason.ConflictingWriter, f"others keep changing what is put back: {text}"
     return "False", Reason.UpToDate, "nothing waits for a person"
 
 

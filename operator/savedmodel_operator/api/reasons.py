@@ -85,6 +85,7 @@ class Reason(StrEnum):
     ApiForbidden = "ApiForbidden"
     ReplicaFailure = "ReplicaFailure"
     DriftCorrected = "DriftCorrected"
+    ConflictingWriter = "ConflictingWriter"
     RouterUnverified = "RouterUnverified"
     RouterVerified = "RouterVerified"
 

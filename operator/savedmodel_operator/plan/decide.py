@@ -17,7 +17,7 @@ from savedmodel_operator.gate import Outcome, check_static
 from savedmodel_operator.plan import rollout, verbs
 from savedmodel_operator.plan.actions import Action, Apply, Event, Plan
 from savedmodel_operator.plan.children import World
-from savedmodel_operator.plan.desired import Wanted, plan_writes
+from savedmodel_operator.plan.desired import Wanted, plan_writes, stop_fighting
 from savedmodel_operator.plan.memory import Candidate, Memory, Past, Rejection
 from savedmodel_operator.plan.rollout import LOOK_AGAIN, Progress, Wait
 from savedmodel_operator.plan.routing import Retired, RouterState, build_route, find_retired
@@ -26,6 +26,7 @@ from savedmodel_operator.plan.target import Choice, Target, choose, gate_hash
 from savedmodel_operator.savedmodel.facts import ModelFacts
 
 SETTLED = 10.0  # seconds after which an unanswering router is asked less often
+TRUCE = 60.0  # seconds after which a child that others keep changing is looked at again
 WRITTEN_AGAIN = 1.0  # seconds after writes until the world is looked at again without an event
 
 
@@ -62,8 +63,8 @@ def decide(snapshot: Snapshot) -> Plan:
         candidate_replicas=turn.replicas,
         target=choice.target,
     )
-    actions = plan_writes(world, router, wanted)
-    view = status_builder.Report(world, router, turn.memory, choice, turn.wait, retired)
+    actions, left = stop_fighting(world, plan_writes(world, router, wanted))
+    view = status_builder.Report(world, router, turn.memory, choice, turn.wait, retired, left)
     return Plan(
         actions=actions,
         status=_status(snapshot, before, view),
@@ -245,4 +246,6 @@ def _wake_at(
         times.append(now + (LOOK_AGAIN if young else WRITTEN_AGAIN))
     if actions:
         times.append(now + WRITTEN_AGAIN)
+    if world.snapshot.flaps:
+        times.append(now + TRUCE)
     return min(times) if times else None

@@ -28,7 +28,7 @@ from savedmodel_operator.plan.routing import (
     encode_weights,
     may_delete,
 )
-from savedmodel_operator.plan.snapshot import Observed
+from savedmodel_operator.plan.snapshot import ObjectKey, Observed
 from savedmodel_operator.plan.target import Target
 from savedmodel_operator.workload import lock as lock_builder
 from savedmodel_operator.workload import router as router_builder
@@ -38,6 +38,10 @@ from savedmodel_operator.workload.model import with_replicas
 from savedmodel_operator.workload.owner import Owner
 from savedmodel_operator.workload.route import RoutePlan
 from savedmodel_operator.workload.revision import RevisionRecord, build_record, read_record
+
+
+FLAPS = 3
+"""Times that the same child is put back within the shell's window before the operator stops."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +67,35 @@ def plan_writes(world: World, router: RouterState, wanted: Wanted) -> tuple[Acti
         *_retire(world, router, wanted),
         *_collect(world, wanted),
     )
+
+
+def stop_fighting(
+    world: World, actions: Iterable[Action]
+) -> tuple[tuple[Action, ...], tuple[str, ...]]:
+    """The writes without those that others undid `FLAPS` times, and a sentence for each of these."""
+    kept: list[Action] = []
+    left: list[str] = []
+    for action in actions:
+        key = _key(action)
+        if key is None or world.snapshot.flaps.get(key, 0) < FLAPS:
+            kept.append(action)
+        else:
+            left.append(f"{action.why}{_changed_by(world, key, action.why)}")
+    return tuple(kept), tuple(left)
+
+
+def _key(action: Action) -> ObjectKey | None:
+    if not isinstance(action, Apply) or not action.drift:
+        return None
+    return action.manifest["kind"], action.manifest["metadata"]["name"]
+
+
+def _changed_by(world: World, key: ObjectKey, why: str) -> str:
+    """Who holds the field that the sentence names, as the API server's managedFields have it."""
+    path = why.split(": ", 1)[-1].split(" ", 1)[0]
+    managers = world.snapshot.objects[key].managers
+    found = next((m for p, m in managers.items() if p.startswith(path)), None)
+    return f" (field manager {found})" if found and found != names.MANAGER else ""
 
 
 def _put(world: World, manifest: Manifest, why: str = "") -> Iterator[Action]:

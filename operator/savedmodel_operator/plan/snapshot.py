@@ -85,6 +85,7 @@ class Snapshot:
     settings: Settings
     objects: Mapping[ObjectKey, Observed] = field(default_factory=dict)
     router: RouterView = RouterView()
+    flaps: Mapping[ObjectKey, int] = field(default_factory=dict)  # put back lately, how often
     live: Mapping[str, Verdict] = field(default_factory=dict)  # revision → live checks, when done
     deleting: bool = False
 
