@@ -10,6 +10,7 @@ import asyncio
 import itertools
 import json
 import os
+import shutil
 import tempfile
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -153,6 +154,7 @@ class Envoy:
             await asyncio.wait_for(self.process.wait(), 10)
         if self.session is not None:
             await self.session.close()
+        shutil.rmtree(self.directory, ignore_errors=True)
 
 
 @asynccontextmanager
