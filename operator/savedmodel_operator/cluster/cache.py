@@ -1,15 +1,17 @@
 """The children as last heard, by the SavedModelDeployment that they belong to.
 
 Informers and the operator's own writes put objects in; `observe` takes them out. Objects are kept
-as compact JSON and decoded for each snapshot: a quarter of the memory of decoded ones, and nobody
-can change what is cached. The newer resourceVersion wins, so that an own write is never undone by
-an event that was under way.
+as compact JSON, a quarter of the memory of decoded ones, and decoded for a snapshot. Who holds on
+to an `Observed` gets the same one again until the object changes, so that what was computed of it
+may be kept by its identity. The newer resourceVersion wins, so that an own write is never undone
+by an event that was under way.
 """
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
@@ -34,6 +36,15 @@ class _Stored:
     owner: Owner
     data: bytes
     managers: bytes
+    seen: list[weakref.ref[Observed]] = field(default_factory=list)  # at most one
+
+    def view(self, place: _Place) -> Observed:
+        """Decoded, or the decoded one that somebody still holds."""
+        held = self.seen[0]() if self.seen else None
+        if held is None:
+            held = _observed(place, self)
+            self.seen[:] = [weakref.ref(held)]
+        return held
 
 
 class ChildCache:
@@ -127,7 +138,7 @@ class ChildCache:
         for place in sorted(self._owned.get(owner, ())):
             stored = self._places[place]
             if stored.owner_uid == uid:
-                found.append(_observed(place, stored))
+                found.append(stored.view(place))
         return found
 
     def _forget(self, place: _Place) -> Owner | None:
