@@ -6,8 +6,10 @@ TF Serving's REST row format and of its own gRPC messages. Must not open a conne
 
 import base64
 import json
+import os
+import warnings
 from collections.abc import Mapping
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any, Protocol
 
 import numpy as np
@@ -129,11 +131,30 @@ def read_rest(question: Question, index: int, version: int, body: bytes) -> Arra
     return {next(iter(wanted)): np.array(rows)}
 
 
-def write_grpc(question: Question, index: int) -> bytes:
-    """A PredictRequest, serialized. Imports TensorFlow on first use (2 s)."""
-    import tensorflow as tf
-    from tensorflow_serving.apis import predict_pb2
+@cache
+def _serving() -> tuple[Any, Any]:
+    """(tensorflow, predict_pb2): TF Serving's own messages, which need TensorFlow (2 s, 0.5 GB).
 
+    Its C++ part greets on the second file descriptor, where a person is reading.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    kept, silence = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(silence, 2)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of packages that TensorFlow imports
+            import tensorflow as tf
+            from tensorflow_serving.apis import predict_pb2
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(silence)
+    return tf, predict_pb2
+
+
+def write_grpc(question: Question, index: int) -> bytes:
+    """A PredictRequest, serialized."""
+    tf, predict_pb2 = _serving()
     request = predict_pb2.PredictRequest()
     request.model_spec.name = question.model
     for name, value in question.inputs(index).items():
@@ -144,8 +165,6 @@ def write_grpc(question: Question, index: int) -> bytes:
 
 def read_grpc(body: bytes) -> Arrays:
     """The tensors in a serialized PredictResponse. Raises google.protobuf.message.DecodeError."""
-    import tensorflow as tf
-    from tensorflow_serving.apis import predict_pb2
-
+    tf, predict_pb2 = _serving()
     response = predict_pb2.PredictResponse.FromString(body)
     return {name: tf.make_ndarray(value) for name, value in response.outputs.items()}

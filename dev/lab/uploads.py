@@ -57,3 +57,13 @@ def upload(
     for path in files:
         key = f"{base}/{path.relative_to(root).as_posix()}"
         client.upload_file(str(path), bucket, key)
+
+
+def empty(client: "S3Client", bucket: str, prefix: str) -> None:
+    """Delete everything below `prefix`."""
+    pages = client.get_paginator("list_objects_v2").paginate(
+        Bucket=bucket, Prefix=f"{prefix.strip('/')}/"
+    )
+    for page in pages:
+        for entry in page.get("Contents", ()):
+            client.delete_object(Bucket=bucket, Key=entry["Key"])

@@ -1,0 +1,79 @@
+"""The operator on the development cluster, by its own Helm chart, as a user would install it.
+
+Neighbours: `images` and `s3` give what the chart's values name; demo and cluster tests call `ensure`.
+The namespace enforces the Pod Security Standard `restricted`. Must not patch what the chart makes.
+"""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from lab import images, provider, s3
+from lab.build import binary
+from lab.command import run
+from lab.instance import REPOSITORY, Instance, current
+from lab.kube import Kube
+from lab.progress import step
+
+NAMESPACE = "savedmodel-system"
+RELEASE = "savedmodel-operator"
+CHART = REPOSITORY / "charts" / "savedmodel-operator"
+#: Seconds that Helm waits for the operator's pod: image there, so mostly Python's imports.
+PATIENCE = 90
+
+
+@dataclass(frozen=True)
+class Installed:
+    """What is on the cluster now, as the references that manifests name."""
+
+    store: s3.Store
+    serving_image: str
+    values: Mapping[str, str]
+
+
+def ensure(kube: Kube, instance: Instance | None = None) -> Installed:
+    """Images, S3 server and operator from the tree as it is. Quick when nothing changed."""
+    instance = instance or current()
+    provider.running(instance)
+    operator, envoy, serving = (
+        images.ensure(name, instance).reference
+        for name in ("savedmodel-operator", "envoy", "tensorflow-serving-compatible")
+    )
+    store = s3.ensure(instance)
+    values = {
+        **_image("image", operator),
+        **_image("router.image", envoy),
+        "storage.allowedEndpoints[0]": store.endpoint.removeprefix("http://"),
+    }
+    kube.apply(
+        {
+            "apiVersion": "v1",
+            "kind": "Namespace",
+            "metadata": {
+                "name": NAMESPACE,
+                "labels": {"pod-security.kubernetes.io/enforce": "restricted"},
+            },
+        }
+    )
+    with step("installing the operator by its Helm chart"):
+        upgrade(values, instance)
+    return Installed(store, serving, values)
+
+
+def upgrade(values: Mapping[str, str], instance: Instance | None = None) -> None:
+    """`helm upgrade --install`, until the new operator is ready. Raises LabError with Helm's words."""
+    instance = instance or current()
+    words = ["upgrade", "--install", RELEASE, str(CHART), "--namespace", NAMESPACE]
+    # Tests of the CRD alone may have left it there without Helm's marks.
+    words += ["--take-ownership", "--force-conflicts", "--wait", f"--timeout={PATIENCE}s"]
+    words += [word for item in values.items() for word in ("--set-string", "=".join(item))]
+    run(
+        [binary("helm"), *words],
+        env={**os.environ, "KUBECONFIG": str(instance.kubeconfig)},
+        timeout=PATIENCE + 30,
+    )
+
+
+def _image(prefix: str, reference: str) -> dict[str, str]:
+    repository, _, tag = reference.rpartition(":")
+    return {f"{prefix}.repository": repository, f"{prefix}.tag": tag}
