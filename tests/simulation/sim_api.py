@@ -7,13 +7,19 @@ UID is a failed precondition, a second POST is AlreadyExists, children die after
 
 from __future__ import annotations
 
-import copy
 from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import msgspec
+
 Key = tuple[str, str]
 OWNER: Key = ("SavedModelDeployment", "flowers")
+
+
+def clone(body: Any) -> Any:
+    """A deep copy of JSON data, several times as fast as `copy.deepcopy`."""
+    return msgspec.json.decode(msgspec.json.encode(body))
 
 
 class Refused(Exception):
@@ -37,7 +43,7 @@ class SimApi:
         body["metadata"]["resourceVersion"] = str(self._version)
         self.objects[key] = body
         self._notify(key)
-        return copy.deepcopy(body)
+        return clone(body)
 
     def _notify(self, key: Key) -> None:
         for watcher in self.watchers:
@@ -48,7 +54,7 @@ class SimApi:
         key = (manifest["kind"], manifest["metadata"]["name"])
         if key in self.objects:
             raise Refused(f"AlreadyExists {key}")
-        body = copy.deepcopy(dict(manifest))
+        body = clone(dict(manifest))
         self._uids += 1
         body["metadata"]["uid"] = f"uid-{self._uids}"
         if key[0] == "Deployment":
@@ -63,7 +69,7 @@ class SimApi:
         seen = self._with_uid(key, uid)
         if seen["metadata"]["resourceVersion"] != version:
             raise Refused(f"Conflict {key}")
-        body = copy.deepcopy(seen)
+        body = clone(seen)
         _merge(body, manifest)
         if key[0] == "Deployment" and body["spec"] != seen["spec"]:
             body["metadata"]["generation"] += 1
@@ -71,7 +77,7 @@ class SimApi:
 
     def annotate(self, key: Key, uid: str, annotations: Mapping[str, str]) -> dict[str, Any]:
         """Merge patch."""
-        body = copy.deepcopy(self._with_uid(key, uid))
+        body = clone(self._with_uid(key, uid))
         body["metadata"].setdefault("annotations", {}).update(annotations)
         return self._touch(key, body)
 
@@ -82,7 +88,7 @@ class SimApi:
             raise Refused(f"NotFound {key}")
         if seen["metadata"]["resourceVersion"] != version:
             raise Refused(f"Conflict {key}")
-        return self._touch(key, {**copy.deepcopy(seen), "status": copy.deepcopy(dict(status))})
+        return self._touch(key, {**clone(seen), "status": clone(dict(status))})
 
     def delete(self, key: Key, uid: str | None = None) -> None:
         """DELETE with the UID as precondition; the owner's children follow."""
@@ -99,7 +105,7 @@ class SimApi:
 
     def edit(self, key: Key, change: Callable[[dict[str, Any]], None]) -> None:
         """Anybody else's write: a user, the kubelet, a controller."""
-        body = copy.deepcopy(self.objects[key])
+        body = clone(self.objects[key])
         change(body)
         if body != self.objects[key]:
             self._touch(key, body)
@@ -126,4 +132,4 @@ def _merge(into: dict[str, Any], new: Mapping[str, Any]) -> None:
         if isinstance(value, Mapping) and isinstance(into.get(key), dict):
             _merge(into[key], value)
         else:
-            into[key] = copy.deepcopy(value)
+            into[key] = clone(value)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import copy
 import json
 from typing import Any
 
 from savedmodel_operator.api import names
 from simulation.sim_actors import is_ready
-from simulation.sim_api import OWNER
+from simulation.sim_api import OWNER, clone
 from simulation.sim_world import World
 
 CONFIG = ("ConfigMap", names.router_name(OWNER[1]))
@@ -108,7 +107,7 @@ class SpecUntouched:
     def _copy(world: World) -> Any:
         owner = world.api.objects[OWNER]
         meta = {k: v for k, v in owner["metadata"].items() if k != "resourceVersion"}
-        return copy.deepcopy((owner["spec"], meta))
+        return clone((owner["spec"], meta))
 
 
 def watch(world: World) -> None:

@@ -7,7 +7,6 @@ empty memory. After every event the invariants are asked.
 
 from __future__ import annotations
 
-import copy
 import heapq
 import json
 import random
@@ -32,7 +31,7 @@ from savedmodel_operator.plan.snapshot import (
     Snapshot,
 )
 from simulation.sim_actors import Kubelet, Routers, is_ready
-from simulation.sim_api import OWNER, Key, Refused, SimApi
+from simulation.sim_api import OWNER, Key, Refused, SimApi, clone
 
 SETTINGS = Settings("localhost/operator:1", "localhost/envoy:1", "savedmodel-system")
 PASSED = passed("metadata", "the server says what was read")
@@ -90,7 +89,7 @@ class World:
             {
                 "kind": OWNER[0],
                 "metadata": {"name": OWNER[1], "generation": 1, "annotations": {}},
-                "spec": copy.deepcopy(dict(spec)),
+                "spec": clone(dict(spec)),
                 "status": {"observedGeneration": -1},
             }
         )
@@ -142,7 +141,7 @@ class World:
         if body is None:
             self.cache.pop(key, None)
         elif self._newer(key, body):
-            self.cache[key] = copy.deepcopy(body)
+            self.cache[key] = clone(body)
         self.wake(0.01)
 
     def _newer(self, key: Key, body: Mapping[str, Any]) -> bool:
@@ -202,7 +201,7 @@ class World:
         self.routers_asked = self.bucket_listed = False
         self.after(0.05, 1.0, self._ask_routers)
         self.after(0.05, 5.0, self._list_bucket)
-        self.cache = copy.deepcopy(self.api.objects)
+        self.cache = {key: clone(body) for key, body in self.api.objects.items()}
         self.wake(0.01)
 
     def _ask_routers(self) -> None:
