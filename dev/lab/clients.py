@@ -4,7 +4,7 @@ Neighbours: `load` paces them, `questions` makes and judges their bodies. A clie
 once: a retry of ours would hide what a user sees. Must not decide when to send.
 """
 
-import asyncio
+import io
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
@@ -15,7 +15,7 @@ import grpc.aio
 
 from lab.questions import Question, judge, read_grpc, read_rest, write_grpc
 
-VERSION_HEADER = "x-savedmodel-version"
+VERSION_HEADER, REVISION_HEADER = "x-savedmodel-version", "x-savedmodel-revision"
 PREDICT = "/tensorflow.serving.PredictionService/Predict"
 REST_PORT, GRPC_PORT = 8501, 8500
 
@@ -38,9 +38,10 @@ class Transport(StrEnum):
 
 @dataclass(frozen=True)
 class Outcome:
-    """The version that answered rightly, or the failure's text."""
+    """The version and revision that answered rightly, or the failure's text."""
 
     version: int | None = None
+    revision: str = ""
     failure: str | None = None
 
 
@@ -65,21 +66,23 @@ class RestClient:
 
     async def ask(self, index: int) -> Outcome:
         try:
-            async with self._session.post(self._url, data=self._question.rest(index)) as answer:
-                body = await answer.read()
-                header = answer.headers.get(VERSION_HEADER)
+            body = io.BytesIO(self._question.rest(index))  # sent piece by piece, however large
+            async with self._session.post(self._url, data=body) as answer:
+                text = await answer.read()
+                headers = answer.headers
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             return Outcome(failure=f"{type(error).__name__}: {error}")
         if answer.status != 200:
-            return Outcome(failure=f"HTTP {answer.status}: {body[:300].decode(errors='replace')}")
-        if header is None or not header.isdecimal():
-            return Outcome(failure=f"{VERSION_HEADER} is {header!r}")
-        version = int(header)
+            return Outcome(failure=f"HTTP {answer.status}: {text[:300].decode(errors='replace')}")
+        version = headers.get(VERSION_HEADER, "")
+        if not version.isdecimal():
+            return Outcome(failure=f"{VERSION_HEADER} is {version!r}")
         try:
-            seen = read_rest(self._question, index, version, body)
+            seen = read_rest(self._question, index, int(version), text)
         except (ValueError, KeyError, TypeError) as error:
-            return Outcome(failure=f"not an answer ({error}): {body[:300]!r}")
-        return _judged(self._question, index, version, seen)
+            return Outcome(failure=f"not an answer ({error}): {text[:300]!r}")
+        wrong = judge(self._question, index, int(version), seen)
+        return Outcome(int(version), headers.get(REVISION_HEADER, ""), wrong)
 
     async def close(self) -> None:
         await self._session.close()
@@ -102,14 +105,16 @@ class GrpcClient:
             metadata = await call.initial_metadata()
         except grpc.aio.AioRpcError as error:
             return Outcome(failure=f"{error.code().name}: {error.details()}")
-        header = dict(metadata or ()).get(VERSION_HEADER)
-        if not isinstance(header, str) or not header.isdecimal():
-            return Outcome(failure=f"{VERSION_HEADER} is {header!r}")
+        headers = {key: str(value) for key, value in metadata or ()}
+        version = headers.get(VERSION_HEADER, "")
+        if not version.isdecimal():
+            return Outcome(failure=f"{VERSION_HEADER} is {version!r}")
         try:
             seen = read_grpc(body)
         except DecodeError as error:
             return Outcome(failure=f"not a PredictResponse: {error}")
-        return _judged(self._question, index, int(header), seen)
+        wrong = judge(self._question, index, int(version), seen)
+        return Outcome(int(version), headers.get(REVISION_HEADER, ""), wrong)
 
     async def close(self) -> None:
         await self._channel.close(None)
@@ -122,19 +127,3 @@ def connect(transport: Transport, address: str, question: Question, timeout: flo
         return GrpcClient(address, question, timeout)
     keep_alive = transport is Transport.REST
     return RestClient(address, question, timeout, keep_alive=keep_alive)
-
-
-def _judged(question: Question, index: int, version: int, seen: object) -> Outcome:
-    assert isinstance(seen, dict)
-    wrong = judge(question, index, version, seen)
-    return Outcome(failure=wrong) if wrong else Outcome(version=version)
-
-
-async def wait_for_answer(client: Client, patience: float) -> Outcome:
-    """Ask until one answer is right or `patience` seconds are over; gives the last outcome."""
-    deadline = asyncio.get_running_loop().time() + patience
-    while True:
-        outcome = await client.ask(0)
-        if outcome.failure is None or asyncio.get_running_loop().time() > deadline:
-            return outcome
-        await asyncio.sleep(0.2)

@@ -114,12 +114,13 @@ def run(keep: bool) -> bool:
 
 
 def _clean(instance: Instance, was_up: bool) -> None:
-    """As it was before: no cluster, or one without the demo's namespace."""
+    """As it was before: no cluster, or one without the demo's namespace and operator."""
     if not was_up:
         provider.down(instance)
         return
     with suppress(LabError, OSError):
         Kube(instance).delete("Namespace", None, NAMESPACE)
+        install.uninstall(instance)
 
 
 @contextmanager

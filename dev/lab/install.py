@@ -74,6 +74,24 @@ def upgrade(values: Mapping[str, str], instance: Instance | None = None) -> None
     )
 
 
+def uninstall(instance: Instance | None = None) -> None:
+    """Remove the operator; its CRD and all SavedModelDeployments stay, as the chart has it."""
+    instance = instance or current()
+    run(
+        [
+            binary("helm"),
+            "uninstall",
+            RELEASE,
+            "--namespace",
+            NAMESPACE,
+            "--ignore-not-found",
+            "--wait",
+        ],
+        env={**os.environ, "KUBECONFIG": str(instance.kubeconfig)},
+        timeout=PATIENCE,
+    )
+
+
 def _image(prefix: str, reference: str) -> dict[str, str]:
     repository, _, tag = reference.rpartition(":")
     return {f"{prefix}.repository": repository, f"{prefix}.tag": tag}
