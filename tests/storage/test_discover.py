@@ -143,6 +143,15 @@ def test_hostile_keys_are_refused(bucket: Bucket, model: dict[str, bytes]):
     assert (view.reason, "backslash" in view.message) == (Reason.HostileKey, True)
 
 
+def test_folders_of_consoles_are_no_objects(bucket: Bucket, model: dict[str, bytes]):
+    bucket.put_tree(f"{PREFIX}1/", model)
+    plain = only(settled(bucket))
+    for folder in ("", "1/", "1/variables/", "1/empty/"):
+        bucket.put(f"{PREFIX}{folder}", b"")
+    view = only(settled(bucket))
+    assert (view.reason, view.fingerprint) == (Reason.Complete, plain.fingerprint)
+
+
 def test_the_same_bytes_again_are_the_same_identity(bucket: Bucket, model: dict[str, bytes]):
     bucket.put_tree(f"{PREFIX}1/", model)
     before = settled(bucket)

@@ -121,3 +121,21 @@ def test_killed_in_the_middle_then_run_again(bucket: Bucket, tmp_path: Path):
     assert done.returncode == 0, done.stderr
     assert tree(models) == {f"7/{key}": body for key, body in files.items()}
     assert last_words(file)["objects"] == 12 - whole
+
+
+def test_what_a_power_cut_left_is_not_believed(bucket: Bucket, tmp_path: Path):
+    """A file of the right size but with lost bytes, in the tree of a run that did not end."""
+    files = {"a": b"first", "b": b"other"}
+    bucket.put_tree(PREFIX, files)
+    lock = make_lock(bucket)
+    left = tmp_path / "models" / f".staging-{lock.fingerprint[7:23]}" / "tree"
+    left.mkdir(parents=True)
+    (left / "a").write_bytes(b"first")
+    (left / "b").write_bytes(b"\x00" * 5)
+    (left / "foreign").write_bytes(b"x")
+    file = tmp_path / "lock"
+    file.write_bytes(encode_lock(lock))
+    done = run(file, tmp_path / "models", bucket.server.endpoint)
+    assert done.returncode == 0, done.stderr
+    assert tree(tmp_path / "models") == {"7/a": b"first", "7/b": b"other"}
+    assert last_words(file)["objects"] == 1

@@ -163,6 +163,31 @@ def test_the_environment_does_not_redirect_us(bucket: Bucket, monkeypatch: pytes
     assert bucket.store().directories("") == ["1"]
 
 
+def test_the_environment_names_no_endpoint(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "http://127.0.0.1:1")
+    access = Access("models", region="eu-west-1", credentials=KEY)
+    session = GuardedSession(EndpointGuard(), timeout=(5, 5), connections=1)
+    url = make_client(access, session).meta.endpoint_url
+    assert url == "https://s3.eu-west-1.amazonaws.com"
+
+
+def test_without_tls_not_even_a_name_is_asked():
+    asked: list[str] = []
+
+    def resolver(host: str, _: int) -> list[tuple[int, tuple[str, int]]]:
+        asked.append(host)
+        return []
+
+    access = Access("models", endpoint="http://public.test", credentials=KEY)
+    session = GuardedSession(EndpointGuard(resolver=resolver), timeout=(5, 5), connections=1)
+    with pytest.raises(StorageError) as caught:
+        S3Store(access, make_client(access, session), session).directories("")
+    assert caught.value.reason is Reason.EndpointForbidden
+    assert "without TLS" in caught.value.message
+    assert asked == []
+
+
 class _Redirect(BaseHTTPRequestHandler):
     paths: list[str] = []  # noqa: RUF012  # of all requests, on purpose
 

@@ -154,6 +154,8 @@ def test_a_store_that_ignores_if_match(
             fetch(lock_of(5), tmp_path, transfer).path / "saved_model.pb"
         ).read_bytes() == b"bytes"
         assert reader.read(0, 5) == b"bytes"
+        assert [headers["if-match"] for _, headers in answering.seen] == [f'"{ETAG}"'] * 2
+        assert {headers["range"] for _, headers in answering.seen} == {"bytes=0-4"}
         return
     with pytest.raises(StorageError) as caught:
         fetch(lock_of(5), tmp_path, transfer)

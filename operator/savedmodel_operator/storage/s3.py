@@ -28,6 +28,7 @@ from savedmodel_operator.storage.base import (
     StorageError,
     StoredObject,
 )
+from savedmodel_operator.storage.botodata import slim_loader
 from savedmodel_operator.storage.failures import mapped_errors
 from savedmodel_operator.storage.guard import EndpointGuard
 from savedmodel_operator.storage.guarded import Deadline, GuardedSession
@@ -108,9 +109,9 @@ def _session() -> boto3.session.Session:
             "ca_bundle": (None, None, None, None),
             "ignore_configured_endpoint_urls": (None, None, True, None),
         }
-        _shared_session = boto3.session.Session(
-            botocore_session=botocore.session.Session(session_vars=blind)
-        )
+        core = botocore.session.Session(session_vars=blind)
+        core.register_component("data_loader", slim_loader())
+        _shared_session = boto3.session.Session(botocore_session=core)
     return _shared_session
 
 
