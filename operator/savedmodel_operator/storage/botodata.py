@@ -35,15 +35,14 @@ def slim_loader() -> Loader:
 
 
 def _without_documentation(value: Any) -> Any:
-    """`documentation` is text in the model of an operation, a shape or a member.
-
-    A member that is itself called so would be a mapping, and stays.
-    """
+    """`documentation` is text in the model of an operation, a shape or a member; it has to be
+    there, if only empty. A member that is itself called so would be a mapping, and stays."""
     if isinstance(value, dict):
         return {
-            key: _without_documentation(below)
+            key: ""
+            if key == "documentation" and isinstance(below, str)
+            else _without_documentation(below)
             for key, below in value.items()
-            if key != "documentation" or not isinstance(below, str)
         }
     if isinstance(value, list):
         return [_without_documentation(below) for below in value]

@@ -29,7 +29,7 @@ from savedmodel_operator.storage.base import (
     StoredObject,
 )
 from savedmodel_operator.storage.botodata import slim_loader
-from savedmodel_operator.storage.failures import mapped_errors
+from savedmodel_operator.storage.failures import mapped_errors, no_s3
 from savedmodel_operator.storage.guard import EndpointGuard
 from savedmodel_operator.storage.guarded import Deadline, GuardedSession
 from savedmodel_operator.storage.versions import usable_etag
@@ -174,7 +174,8 @@ class S3Store:
         """Names of the directories right under `prefix`, without slash, in key order."""
         names: list[str] = []
         for page in self._pages(prefix, delimiter="/"):
-            names += [entry["Prefix"][len(prefix) : -1] for entry in page.get("CommonPrefixes", ())]
+            entries = page.get("CommonPrefixes", ())
+            names += [self._need(entry, "Prefix")[len(prefix) : -1] for entry in entries]
             if len(names) > MAX_DIRECTORIES:
                 raise StorageError(
                     Reason.TooManyObjects,
@@ -187,8 +188,7 @@ class S3Store:
         """All objects under `prefix`, in key order, zero-byte ones included."""
         for page in self._pages(prefix):
             for entry in page.get("Contents", ()):
-                with mapped_errors(self._access):
-                    key, size = entry["Key"], entry["Size"]
+                key, size = self._need(entry, "Key"), self._need(entry, "Size")
                 if not key.startswith(prefix) or size < 0:
                     raise StorageError(
                         Reason.StorageUnavailable,
@@ -205,7 +205,7 @@ class S3Store:
                 IfMatch=f'"{item.etag}"',
                 ChecksumMode="ENABLED",
             )
-            found = (self._etag(head["ETag"]), head["ContentLength"])
+        found = (self._etag(self._need(head, "ETag")), self._need(head, "ContentLength"))
         if found != (item.etag, item.size):
             raise changed(self._access, item.key)  # a store that does not honour If-Match
         return ObjectDetail(head.get("VersionId"), self._checksum(item, head))
@@ -227,8 +227,7 @@ class S3Store:
             )
             data = answer["Body"].read(length + 1)
             answer["Body"].close()
-            etag = self._etag(answer["ETag"])
-        if etag != item.etag:
+        if self._etag(self._need(answer, "ETag")) != item.etag:
             raise changed(self._access, item.key)
         if len(data) != length:
             raise StorageError(
@@ -282,8 +281,14 @@ class S3Store:
             head = self._client.head_object(
                 Bucket=self._access.bucket, Key=item.key, IfMatch=f'"{item.etag}"', PartNumber=1
             )
-            part, count = head["ContentLength"], head.get("PartsCount", 0)
+        part, count = self._need(head, "ContentLength"), head.get("PartsCount", 0)
         return part if part > 0 and -(-item.size // part) == count else None
+
+    def _need(self, answer: Any, field: str) -> Any:
+        """A field that every S3 store sends."""
+        if field not in answer:
+            raise no_s3(self._access)
+        return answer[field]
 
     def _etag(self, text: str) -> str:
         etag = text.removeprefix("W/").strip('"')
