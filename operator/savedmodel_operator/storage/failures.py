@@ -54,16 +54,21 @@ def mapped_errors(access: Access, key: str | None = None) -> Iterator[None]:
         raise StorageError(
             Reason.StorageUnavailable, f"{access.where} answers too slowly", transient=True
         ) from error
-    except (ResponseParserError, KeyError) as error:
-        raise StorageError(
-            Reason.Unreachable,
-            f"{access.where} does not answer in the way of S3: check spec.source.endpoint",
-            transient=True,
-        ) from error
+    except ResponseParserError as error:
+        raise no_s3(access) from error
     except ClientError as error:
         raise _from_answer(access, error, key) from None  # its text holds the store's own words
     except BotoCoreError as error:
         raise _from_connection(access, error) from error
+
+
+def no_s3(access: Access) -> StorageError:
+    """The answer is none that an S3 store gives."""
+    return StorageError(
+        Reason.Unreachable,
+        f"{access.where} does not answer in the way of S3: check spec.source.endpoint",
+        transient=True,
+    )
 
 
 def _from_answer(access: Access, error: ClientError, key: str | None) -> StorageError:
