@@ -12,7 +12,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-import time
 from collections.abc import Callable
 
 from savedmodel_operator import errors
@@ -31,6 +30,11 @@ not come back at the same moment."""
 
 FIRST_DELAY = 0.2
 LONGEST_DELAY = 30.0
+
+
+def _now() -> float:
+    """The event loop's clock, which is monotonic."""
+    return asyncio.get_running_loop().time()
 
 
 class Backoff:
@@ -73,7 +77,7 @@ class Informer:
         self._chance = chance
         self._version = ""
         self.synced = asyncio.Event()
-        self.heard = time.monotonic()
+        self.heard = _now()
 
     @property
     def name(self) -> str:
@@ -102,7 +106,7 @@ class Informer:
 
     async def _list(self) -> None:
         listing = await self._client.list(self._kind, self._namespace, names.SELECTOR)
-        self.heard = time.monotonic()
+        self.heard = _now()
         changed = self._cache.replace(
             self._kind.kind,
             self._namespace,
@@ -116,13 +120,18 @@ class Informer:
 
     async def _watch(self, backoff: Backoff) -> None:
         seconds = int(WATCH_SECONDS * (1 + self._chance() / 5))
+        began = _now()
         events = self._client.watch(
             self._kind, self._namespace, self._version, seconds, names.SELECTOR
         )
-        async for event in events:
-            self.heard = time.monotonic()
-            backoff.reset()
-            self._take(event)
+        try:
+            async for event in events:
+                self.heard = _now()
+                backoff.reset()
+                self._take(event)
+        finally:
+            if _now() - began > LONGEST_DELAY:
+                backoff.reset()  # it was open for long: being cut off now is not being refused
 
     def _take(self, event: WatchEvent) -> None:
         self._version = str(event.body["metadata"]["resourceVersion"])
@@ -169,5 +178,5 @@ class Watches:
 
     def oldest(self) -> tuple[float, str]:
         """The informer that was silent the longest: (seconds since, what)."""
-        now = time.monotonic()
+        now = _now()
         return max((now - i.heard, i.name) for i in self._informers)
