@@ -36,9 +36,8 @@ from savedmodel_operator.workload.drift import first_difference
 from savedmodel_operator.workload.envoy import config_hash
 from savedmodel_operator.workload.model import with_replicas
 from savedmodel_operator.workload.owner import Owner
-from savedmodel_operator.workload.route import RoutePlan
 from savedmodel_operator.workload.revision import RevisionRecord, build_record, read_record
-
+from savedmodel_operator.workload.route import RoutePlan
 
 FLAPS = 3
 """Times that the same child is put back within the shell's window before the operator stops."""
