@@ -91,10 +91,6 @@ class SourceWatcher:
             self.view = SourceView(Reason.SourcePending, "the changed source is being read")
         self._now.set()
 
-    def look_now(self) -> None:
-        """Do not wait for the interval (verb `sync`)."""
-        self._now.set()
-
     async def close(self) -> None:
         """Ends the watcher; a look under way in its thread is left to its time limits."""
         self._task.cancel()

@@ -44,6 +44,7 @@ class Wire:
         self.cut = False
         self.silent = False
         self.lose_next_answer = False
+        self.answer_delay = 0.0
 
     async def _way(self):
         if self.silent:
@@ -67,6 +68,7 @@ class Wire:
         if self.lose_next_answer:
             self.lose_next_answer = False
             raise errors.Unavailable("answer lost")
+        await asyncio.sleep(self.answer_delay)
         return body
 
 
@@ -155,6 +157,23 @@ async def test_a_leader_that_cannot_renew_stops_writing_before_another_may_begin
     assert other.lease.may_write()
     await one.end()
     await two.end()
+
+
+async def test_slow_answers_do_not_lengthen_a_lease():
+    server = Server()
+    one = Candidate(server, "one")
+    await asyncio.sleep(5)
+    one.wire.answer_delay = 6.0
+    await asyncio.sleep(20)
+    one.wire.cut = True
+    await asyncio.sleep(6.0)
+    written = server.writes[-1][0]
+    for _ in range(200):
+        if not one.lease.may_write():
+            break
+        await asyncio.sleep(0.1)
+    assert asyncio.get_running_loop().time() - written <= RENEW_DEADLINE + 0.2
+    await one.end()
 
 
 async def test_a_short_outage_costs_nothing():
