@@ -47,7 +47,9 @@ class Expectation:
             self.config is not None
             and answer.revision == self.config
             # By backend, not by answer: a cluster may come a moment after its route table.
-            and all(answer.members.get(name, frozenset()) == ips for name, ips in self.ready.items())
+            and all(
+                answer.members.get(name, frozenset()) == ips for name, ips in self.ready.items()
+            )
         )
 
 
