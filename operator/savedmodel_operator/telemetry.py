@@ -41,11 +41,12 @@ class Telemetry:
 
     def __init__(self, version: str = "dev") -> None:
         self.registry = CollectorRegistry()
-        ProcessCollector(registry=self.registry)
-        own = self.registry
-        Gauge(
-            "savedmodel_operator_info", "Version of the operator.", ("version",), registry=own
-        ).labels(version).set(1)
+        self._running: dict[Owner, float] = {}
+        self._shown: dict[Owner, tuple[list[tuple[str, ...]], list[tuple[str, ...]]]] = {}
+        self._make_object_metrics(self.registry)
+        self._make_process_metrics(self.registry, version)
+
+    def _make_object_metrics(self, own: CollectorRegistry) -> None:
         self._info = Gauge(
             "savedmodel_info",
             "1 for each object in its present state.",
@@ -64,18 +65,20 @@ class Telemetry:
         self._gate = Counter(
             "savedmodel_gate_checks", "Verdicts of the gate.", (*_OBJECT, "result"), registry=own
         )
-        self._storage = Counter(
-            "savedmodel_storage_requests",
-            "Looks at buckets by result.",
-            ("operation", "code"),
-            registry=own,
-        )
         self._storage_success = Gauge(
             "savedmodel_storage_last_success_timestamp_seconds",
             "When the bucket was read last, Unix seconds.",
             _OBJECT,
             registry=own,
         )
+
+    def _make_process_metrics(self, own: CollectorRegistry, version: str) -> None:
+        ProcessCollector(registry=own)
+        info = Gauge(
+            "savedmodel_operator_info", "Version of the operator.", ("version",), registry=own
+        )
+        info.labels(version).set(1)
+        self._leader = Gauge("savedmodel_leader", "1 where this replica acts.", registry=own)
         self._durations = Histogram(
             "savedmodel_reconcile_duration_seconds",
             "Duration of a cycle.",
@@ -85,20 +88,16 @@ class Telemetry:
         self._errors = Counter(
             "savedmodel_reconcile_errors", "Cycles that failed.", ("error",), registry=own
         )
+        words = "Requests to the API server; code 0: no answer."
         self._requests = Counter(
-            "savedmodel_api_requests",
-            "Requests to the API server; code 0: no answer.",
-            ("verb", "resource", "code"),
-            registry=own,
+            "savedmodel_api_requests", words, ("verb", "resource", "code"), registry=own
         )
-        self._pruned = Counter(
-            "savedmodel_status_pruned",
-            "Status writes of which the API server dropped fields (old CRD).",
-            registry=own,
+        words = "Looks at buckets by result."
+        self._storage = Counter(
+            "savedmodel_storage_requests", words, ("operation", "code"), registry=own
         )
-        self._leader = Gauge("savedmodel_leader", "1 where this replica acts.", registry=own)
-        self._running: dict[Owner, float] = {}
-        self._shown: dict[Owner, tuple[list[tuple[str, ...]], list[tuple[str, ...]]]] = {}
+        words = "Status writes of which the API server dropped fields (old CRD)."
+        self._pruned = Counter("savedmodel_status_pruned", words, registry=own)
 
     def counted(self, verb: str, resource: str, code: int) -> None:
         """One request to the API server ended."""
