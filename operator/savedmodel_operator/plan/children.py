@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from savedmodel_operator.api import names
 from savedmodel_operator.api.reasons import Reason
@@ -178,10 +179,14 @@ def _view(name: str, parts: dict[str, Any]) -> RevisionView:
     )
 
 
-@lru_cache(maxsize=512)
+_RECORDS: WeakKeyDictionary[Observed, RevisionRecord | None] = WeakKeyDictionary()
+
+
 def _record(observed: Observed) -> RevisionRecord | None:
     """Read once per observation: records are immutable, and reading one costs a millisecond."""
-    return read_record(observed.body)
+    if observed not in _RECORDS:
+        _RECORDS[observed] = read_record(observed.body)
+    return _RECORDS[observed]
 
 
 def _pod(observed: Observed) -> PodView:

@@ -27,6 +27,7 @@ from savedmodel_operator.savedmodel.facts import ModelFacts
 
 SETTLED = 10.0  # seconds after which an unanswering router is asked less often
 TRUCE = 60.0  # seconds after which a child that others keep changing is looked at again
+STALE_AGAIN = 5.0  # seconds between looks at such a router; what it answers wakes us anyway
 WRITTEN_AGAIN = 1.0  # seconds after writes until the world is looked at again without an event
 
 
@@ -241,9 +242,9 @@ def _wake_at(
     times = [gone.until for gone in retired if gone.until > now]
     if wait.wake_at is not None:
         times.append(wait.wake_at)
-    if not router.verified and router.hash is not None:
+    if router.running and not router.verified and router.hash is not None:
         young = now - router.written_at < SETTLED
-        times.append(now + (LOOK_AGAIN if young else WRITTEN_AGAIN))
+        times.append(now + (LOOK_AGAIN if young else STALE_AGAIN))
     if actions:
         times.append(now + WRITTEN_AGAIN)
     if world.snapshot.flaps:

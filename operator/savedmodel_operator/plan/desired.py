@@ -7,11 +7,12 @@ own answers in this very snapshot. So the list may be cut off anywhere.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import msgspec
 
@@ -110,10 +111,17 @@ def _put(world: World, manifest: Manifest, why: str = "") -> Iterator[Action]:
         yield Apply(manifest, seen.uid, seen.resource_version, text, drift=not why)
 
 
-@lru_cache(maxsize=4096)
+_COMPARED: WeakKeyDictionary[Observed, tuple[bytes, str | None]] = WeakKeyDictionary()
+
+
 def _difference(seen: Observed, manifest: bytes) -> str | None:
-    """Compared once per observation: most cycles ask about objects that have not changed."""
-    return first_difference(msgspec.json.decode(manifest), seen.body)
+    """Compared once per observation: most cycles ask about objects that have not changed. The
+    answer lives as long as the observation."""
+    held, digest = _COMPARED.get(seen), hashlib.sha256(manifest).digest()
+    if held is None or held[0] != digest:
+        held = (digest, first_difference(msgspec.json.decode(manifest), seen.body))
+        _COMPARED[seen] = held
+    return held[1]
 
 
 def _router_parts(world: World, owner: Owner, wanted: Wanted) -> Iterator[Action]:
