@@ -30,15 +30,16 @@ CHILDREN = (
 )
 HERE = [
     *(("savedmodel.dev/savedmodeldeployments", verb, "") for verb in ("get", "list", "watch")),
-    *(("savedmodel.dev/savedmodeldeployments/status", v, "") for v in ("get", "patch", "update")),
+    ("savedmodel.dev/savedmodeldeployments/status", "update", ""),
     ("savedmodel.dev/savedmodeldeployments/finalizers", "update", ""),
     *((c, v, "") for c in CHILDREN for v in ("create", "delete", "get", "list", "patch", "watch")),
     *(("/pods", verb, "") for verb in ("delete", "get", "list", "patch", "watch")),
     ("events.k8s.io/events", "create", ""),
-    ("events.k8s.io/events", "patch", ""),
     ("/secrets", "get", "savedmodel-storage"),
 ]
 NOWHERE = [
+    ("savedmodel.dev/savedmodeldeployments/status", "patch", ""),
+    ("events.k8s.io/events", "patch", ""),
     *(
         ("savedmodel.dev/savedmodeldeployments", v, "")
         for v in ("create", "delete", "patch", "update", "deletecollection")

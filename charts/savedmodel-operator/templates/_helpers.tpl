@@ -59,7 +59,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
   verbs: [get, list, watch]
 - apiGroups: [savedmodel.dev]
   resources: [savedmodeldeployments/status]
-  verbs: [get, patch, update]
+  verbs: [update]
 # Children name their owner with blockOwnerDeletion. Where the admission plugin
 # OwnerReferencesPermissionEnforcement is on (OpenShift), that takes this right.
 - apiGroups: [savedmodel.dev]
@@ -83,7 +83,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
   verbs: [delete, get, list, patch, watch]
 - apiGroups: [events.k8s.io]
   resources: [events]
-  verbs: [create, patch]
+  verbs: [create]
 {{- with .Values.storageSecretNames }}
 - apiGroups: [""]
   resources: [secrets]
