@@ -17,7 +17,9 @@ def find_obstacle() -> str | None:
     if shutil.which("apt-get") is None:
         return "no Docker engine answers, and the native cluster installs Debian packages"
     if shutil.which("go") is None:
-        return "no Docker engine answers, and the native cluster is built with Go, which is not here"
+        return (
+            "no Docker engine answers, and the native cluster is built with Go, which is not here"
+        )
     if not _may_make_namespaces():
         return "no Docker engine answers, and the kernel lets nobody make network namespaces here"
     return None

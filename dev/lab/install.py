@@ -31,8 +31,13 @@ class Installed:
     values: Mapping[str, str]
 
 
-def ensure(kube: Kube, instance: Instance | None = None) -> Installed:
-    """Images, S3 server and operator from the tree as it is. Quick when nothing changed."""
+def ensure(
+    kube: Kube, instance: Instance | None = None, allowed: tuple[str, ...] = ()
+) -> Installed:
+    """Images, S3 server and operator from the tree as it is. Quick when nothing changed.
+
+    `allowed`: further hosts inside the cluster that sources may name.
+    """
     instance = instance or current()
     provider.running(instance)
     operator, envoy, serving = (
@@ -43,8 +48,9 @@ def ensure(kube: Kube, instance: Instance | None = None) -> Installed:
     values = {
         **_image("image", operator),
         **_image("router.image", envoy),
-        "storage.allowedEndpoints[0]": store.endpoint.removeprefix("http://"),
     }
+    for index, host in enumerate((store.endpoint.removeprefix("http://"), *allowed)):
+        values[f"storage.allowedEndpoints[{index}]"] = host
     kube.apply(
         {
             "apiVersion": "v1",

@@ -124,5 +124,12 @@ class Load:
         finally:
             slots.release()
         self.record.answers.append(
-            Answer(stream.name, started, time.time(), outcome.version, outcome.failure)
+            Answer(
+                stream.name,
+                started,
+                time.time(),
+                outcome.version,
+                outcome.revision,
+                outcome.failure,
+            )
         )

@@ -12,12 +12,13 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class Answer:
-    """One request. Times are Unix seconds; exactly one of `version` and `failure` is set."""
+    """One request. Times are Unix seconds; a wrong answer has a version and a failure."""
 
     client: str
     started: float
     ended: float
     version: int | None = None
+    revision: str = ""
     failure: str | None = None
 
 
@@ -28,6 +29,7 @@ class Summary:
     requests: int
     failed: int
     versions: dict[int, int]
+    revisions: dict[str, int]
     failures: tuple[Answer, ...]
     p50: float
     p99: float
@@ -73,6 +75,7 @@ def summarize(answers: Iterable[Answer]) -> Summary:
         requests=len(seen),
         failed=len(failures),
         versions=dict(sorted(Counter(a.version for a in seen if a.version is not None).items())),
+        revisions=dict(sorted(Counter(a.revision for a in seen if a.revision).items())),
         failures=tuple(failures[:KEPT]),
         p50=statistics.median(times) if times else 0.0,
         p99=times[min(len(times) - 1, int(len(times) * 0.99))] if times else 0.0,
