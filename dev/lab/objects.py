@@ -25,7 +25,9 @@ class Step:
 
     def manifest(self) -> Object:
         """As in spec.rollout.steps."""
-        body: Object = {"weight": self.weight, "hold": f"{round(self.hold * 1000)}ms"}
+        whole = float(self.hold).is_integer()
+        hold = f"{self.hold:g}s" if whole else f"{round(self.hold * 1000)}ms"
+        body: Object = {"weight": self.weight, "hold": hold}
         return {**body, "pause": True} if self.pause else body
 
 

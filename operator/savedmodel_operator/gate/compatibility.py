@@ -63,9 +63,14 @@ class Finding:
         )
 
 
+DEFAULT = "serving_default"
+
+
 def compare(old: Mapping[str, Signature], new: Mapping[str, Signature]) -> tuple[Finding, ...]:
-    """Every difference between two sets of signatures, worst first, then in order of their keys."""
-    found = [f for key in sorted({*old, *new}) for f in _signature(key, old.get(key), new.get(key))]
+    """Every difference between two sets of signatures: worst first, then the default signature's,
+    then in order of their keys."""
+    keys = sorted({*old, *new}, key=lambda key: (key != DEFAULT, key))
+    found = [f for key in keys for f in _signature(key, old.get(key), new.get(key))]
     return tuple(sorted(found, key=lambda f: -len(f.breaks(CLIENTS))))
 
 
@@ -151,8 +156,6 @@ def _outputs(path: str, old: Tensors, new: Tensors) -> Iterator[Finding]:
         )  # fmt: skip
         yield from _output(_at(path, pair[1]), old[pair[0]], new[pair[1]])
         return
-    if len(old) > 1 and len(new) == 1:
-        yield _find("outputs-reduced-to-one", path, f"{len(old)} → 1", "has only one output left")
     for key in sorted({*old, *new}):
         at = _at(path, key)
         if key not in new:
@@ -161,6 +164,8 @@ def _outputs(path: str, old: Tensors, new: Tensors) -> Iterator[Finding]:
             yield from _output(at, old[key], new[key])
         else:
             yield _find(_added_output_row(key, old, new), at, "added", f"({new[key]}) is new")
+    if len(old) > 1 and len(new) == 1:
+        yield _find("outputs-reduced-to-one", path, f"{len(old)} → 1", "has only one output left")
 
 
 def _added_output_row(key: str, old: Tensors, new: Tensors) -> str:
