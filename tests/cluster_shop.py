@@ -28,6 +28,8 @@ from lab.samples import Sample
 #: Seconds for anything that starts pods: 8 on idle cores, and the machine may not be idle.
 PATIENCE = 180.0
 NAME = "calc"
+#: An allowed host with an address behind which nobody listens.
+NOBODY = "nobody.storage.svc.cluster.local:7070"
 
 
 @dataclass
@@ -127,6 +129,15 @@ class Shop:
             return sum(map(is_ready, pods)) == count == len(pods) and without not in uids
 
         assert until(done, patience=PATIENCE), f"{count} ready {component} pods did not come"
+
+    def wait_left(self) -> None:
+        """Until every pod that is leaving has left, with the connections that it still served."""
+
+        def done() -> bool:
+            pods = self.kube.list("Pod", self.namespace)
+            return not any("deletionTimestamp" in pod["metadata"] for pod in pods)
+
+        assert until(done, patience=PATIENCE), "a pod did not leave"
 
 
 def is_ready(pod: Object) -> bool:

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from cluster_shop import Shop
-from lab import diagnose, install, objects, samples, uploads
+from cluster_shop import NOBODY, Shop
+from lab import diagnose, install, objects, s3, samples, uploads
 from lab.follow import Follower
 from lab.instance import current
 from lab.kube import Kube
@@ -33,7 +33,16 @@ def kube() -> Kube:
 @pytest.fixture(scope="session")
 def installed(kube: Kube) -> Iterator[install.Installed]:
     """Images, S3 server with a bucket, and the operator by its chart in a restricted namespace."""
-    found = install.ensure(kube)
+    found = install.ensure(kube, allowed=(NOBODY,))
+    port = {"port": int(NOBODY.rpartition(":")[2])}
+    kube.apply(
+        {
+            "apiVersion": "v1",
+            "kind": "Service",
+            "metadata": {"name": NOBODY.partition(".")[0], "namespace": s3.NAMESPACE},
+            "spec": {"ports": [port]},
+        }
+    )
     uploads.ensure_bucket(found.store.client(), objects.BUCKET)
     yield found
     # Other tests install an operator of their own; two would fight over one object.
