@@ -168,9 +168,9 @@ class Applier:
             )
         except errors.NotFound:
             body = {"kind": "Status"}
-        if body.get("kind") == action.kind:
+        if body.get("kind") == action.kind and "deletionTimestamp" in body["metadata"]:
             self._cache.put(body)  # it is terminating: a pod in its grace period, for example
-        else:
+        else:  # a Status, or for a Service its last state
             self._cache.deleted(action.kind, target.namespace, action.name, action.uid)
 
 

@@ -225,3 +225,13 @@ async def test_a_refused_right_becomes_a_condition_with_the_remedy(words, remedy
     assert caught.value.reason is Reason.ApiForbidden
     assert remedy in caught.value.message
     assert "configmaps" in caught.value.message
+
+
+async def test_a_deleted_service_is_gone_although_the_answer_shows_it():
+    """Services are given back by DELETE as they last were; nothing of them is left."""
+    server, cache, applier = make()
+    last = child("Service", "s", uid="uid-s", version=7)
+    cache.put(last)
+    server.answers["delete", "/api/v1/namespaces/shop/services/s"] = {**last}
+    await applier.apply(TARGET, [Delete("Service", "s", "uid-s", "retired")])
+    assert cache.children(("shop", "flowers"), "u-1") == []
