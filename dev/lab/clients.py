@@ -56,9 +56,15 @@ class RestClient:
     """POST :predict in row format; with keep-alive a pool of connections, else one each."""
 
     def __init__(
-        self, address: str, question: Question, timeout: float, *, keep_alive: bool
+        self,
+        address: str,
+        question: Question,
+        timeout: float,
+        *,
+        keep_alive: bool,
+        port: int = REST_PORT,
     ) -> None:
-        self._url = f"http://{address}:{REST_PORT}/v1/models/{question.model}:predict"
+        self._url = f"http://{address}:{port}/v1/models/{question.model}:predict"
         self._question = question
         connector = aiohttp.TCPConnector(limit=0, force_close=not keep_alive)
         limit = aiohttp.ClientTimeout(total=timeout)
@@ -91,9 +97,11 @@ class RestClient:
 class GrpcClient:
     """PredictionService.Predict on one HTTP/2 channel."""
 
-    def __init__(self, address: str, question: Question, timeout: float) -> None:
+    def __init__(
+        self, address: str, question: Question, timeout: float, *, port: int = GRPC_PORT
+    ) -> None:
         self._question, self._timeout = question, timeout
-        self._channel = grpc.aio.insecure_channel(f"{address}:{GRPC_PORT}", options=_CHANNEL)
+        self._channel = grpc.aio.insecure_channel(f"{address}:{port}", options=_CHANNEL)
         self._predict = self._channel.unary_unary(PREDICT, None, None)
 
     async def ask(self, index: int) -> Outcome:
