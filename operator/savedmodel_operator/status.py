@@ -142,7 +142,9 @@ def _phase(report: Report) -> str:
     if memory.candidate is not None:
         if report.wait.reason is Reason.Paused:
             return "Paused"
-        return "Progressing" if memory.candidate.live_checked else "Verifying"
+        # Nothing can be verified on a pod that waits for a node: the scheduler's words count.
+        waits_for_node = report.wait.reason is Reason.CandidateUnschedulable
+        return "Progressing" if memory.candidate.live_checked or waits_for_node else "Verifying"
     return "Serving" if memory.stable is not None else "Pending"
 
 
