@@ -38,6 +38,8 @@ def test_ten_objects_at_rest_cost_no_calls_and_a_restart_moves_nothing(
 
     since = time.time()
     time.sleep(IDLE)  # what is measured is a minute in which nothing happens
+    renewals = [e for e in _audit(shop.kube, since, time.time()) if _resource(e) == "leases"]
+    assert len(renewals) > IDLE / 15, "the audit log does not show the operator at all"
     calls = _calls(shop.kube, since, time.time())
     resident = _resident(process_of(operator_pod(shop.kube), "savedmodel_operator"))
     record_property("idle minute, 10 objects", f"{dict(calls) or 'no calls but the Lease'}")
@@ -128,12 +130,13 @@ def _audit(kube: Kube, since: float, until: float) -> list[Object]:
     return found
 
 
+def _resource(entry: Object) -> str:
+    return str(entry.get("objectRef", {}).get("resource", entry["requestURI"]))
+
+
 def _calls(kube: Kube, since: float, until: float) -> Counter[tuple[str, str]]:
     """(verb, resource) of the operator's requests, its Lease left out."""
-    calls = (
-        (entry["verb"], entry.get("objectRef", {}).get("resource", entry["requestURI"]))
-        for entry in _audit(kube, since, until)
-    )
+    calls = ((entry["verb"], _resource(entry)) for entry in _audit(kube, since, until))
     return Counter(call for call in calls if call[1] != "leases")
 
 
@@ -155,8 +158,7 @@ def _wait_leader(kube: Kube, since: float) -> None:
         renewed = [
             entry
             for entry in _audit(kube, since, time.time())
-            if entry.get("objectRef", {}).get("resource") == "leases"
-            and entry["verb"] in ("update", "patch")
+            if _resource(entry) == "leases" and entry["verb"] in ("update", "patch")
         ]
         if renewed:
             return
