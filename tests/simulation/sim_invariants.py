@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import Any
 
 from savedmodel_operator.api import names
-from simulation.sim_actors import is_ready
+from savedmodel_operator.api.types import seconds
+from simulation.sim_actors import Carried, is_ready
 from simulation.sim_api import OWNER, clone
 from simulation.sim_world import World
 
@@ -35,27 +37,95 @@ def only_proved(world: World) -> None:
 
 
 def clients_answered(world: World) -> None:
-    """Every backend that a running router sends to has a pod that answers."""
+    """Every backend that a running router sends to has a member there that answers."""
     alive = _answering(world)
-    for pod in world.routers.pods():
-        carried = world.routers.carried.get(pod["metadata"]["name"])
-        if carried is None or not is_ready(pod):
-            continue
+    for name, carried in _carrying(world):
         for revision, weight in carried.weights.items():
             if weight and revision not in world.doomed:
-                assert revision in alive, (
-                    f"{pod['metadata']['name']} sends {weight} % to {revision}, "
-                    f"which has no pod\n{world.tail()}"
+                members = carried.members.get(revision, frozenset())
+                assert members & alive.get(revision, frozenset()), (
+                    f"{name} sends {weight} % to {revision} and sees {set(members)}\n{world.tail()}"
                 )
 
 
-def _answering(world: World) -> set[str]:
-    found = set()
+def workloads_outlive_clusters(world: World) -> None:
+    """What a router still has a cluster for is still there."""
+    for name, carried in _carrying(world):
+        for revision in carried.weights:
+            there = ("Deployment", revision) in world.api.objects
+            assert there, f"{revision} is deleted and {name} still has its cluster\n{world.tail()}"
+
+
+def _carrying(world: World) -> list[tuple[str, Carried]]:
+    """Ready routers and what they have loaded."""
+    found = []
+    for pod in world.routers.pods():
+        name = pod["metadata"]["name"]
+        carried = world.routers.carried.get(name)
+        if carried is not None and is_ready(pod):
+            found.append((name, carried))
+    return found
+
+
+def _answering(world: World) -> dict[str, frozenset[str]]:
+    """Revision → addresses of pods that answer; a draining one still does."""
+    found: dict[str, set[str]] = {}
     for pod in world.api.of_kind("Pod"):
         revision = pod["metadata"]["labels"].get(names.LABEL_REVISION)
         if revision and is_ready(pod):
-            found.add(revision)
-    return found
+            found.setdefault(revision, set()).add(pod["status"]["podIP"])
+    return {revision: frozenset(ips) for revision, ips in found.items()}
+
+
+class RouteInOrder:
+    """Each change of the written route comes when it may.
+
+    A weight rises only with the pods that it needs, and only after the step before it was held on
+    every router; a cluster goes only after weight 0 was carried by every router.
+    """
+
+    def __init__(self) -> None:
+        self.written: dict[str, int] = {}
+        self.carried_since: dict[tuple[str, int], float] = {}
+
+    def __call__(self, world: World) -> None:
+        """Asked after every event."""
+        if OWNER not in world.api.objects:
+            return
+        now, before = written_weights(world), self.written
+        routers = _carrying(world)
+        for revision, weight in now.items():
+            if weight > before.get(revision, 0) and revision != self._stable(world):
+                self._rises(world, revision, before.get(revision, 0), weight)
+        for revision in before.keys() - now.keys():
+            late = [n for n, c in routers if c.weights.get(revision, 0)]
+            assert not late, f"{revision} lost its cluster while {late} send to it\n{world.tail()}"
+        for revision, weight in now.items():
+            if routers and all(c.weights.get(revision) == weight for _, c in routers):
+                self.carried_since.setdefault((revision, weight), world.now)
+        self.written = now
+
+    def _rises(self, world: World, revision: str, before: int, weight: int) -> None:
+        spec = world.api.objects[OWNER]["spec"]
+        replicas = spec["serving"].get("replicas", 1)
+        ready = len(_answering(world).get(revision, ()))
+        needed = math.ceil(weight * replicas / 100)
+        assert ready >= needed, f"{revision} gets {weight} % with {ready} pods\n{world.tail()}"
+        step = next((s for s in spec["rollout"]["steps"] if s["weight"] == before), None)
+        if step is not None and not world.hurried:
+            since = self.carried_since.get((revision, before))
+            assert since is not None, (
+                f"{revision} left {before} % before routers had it\n{world.tail()}"
+            )
+            held = world.now - since
+            assert held >= seconds(step.get("hold", "0s")), (
+                f"{revision} was held {held:.1f} s at {before} %\n{world.tail()}"
+            )
+
+    @staticmethod
+    def _stable(world: World) -> str | None:
+        stable = world.api.objects[OWNER]["status"].get("stable")
+        return stable["revision"] if stable else None
 
 
 class StableKept:
@@ -116,6 +186,8 @@ def watch(world: World) -> None:
         weights_sum,
         only_proved,
         clients_answered,
+        workloads_outlive_clusters,
+        RouteInOrder(),
         StableKept(),
         SpecUntouched(world),
     ]

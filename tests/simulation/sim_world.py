@@ -80,6 +80,7 @@ class World:
         self.users = 0  # edits by users so far
         self.bad: set[int] = set()  # versions that may never get a request
         self.doomed: set[str] = set()  # revisions whose pods the scenario itself takes away
+        self.hurried = False  # whether a person may cut holds short
         self.floor = 1000  # pods below which stable may not be scaled
         self.api.watchers.append(self._on_change)
         self._make_owner(spec)
