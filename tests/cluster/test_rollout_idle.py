@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from cluster_shop import NAME, PATIENCE, Shop, kill_operator, operator_pod, process_of
+from lab.cluster import until
 from lab.errors import LabError
 from lab.follow import condition, unix
 from lab.install import NAMESPACE
@@ -34,6 +35,7 @@ def test_ten_objects_at_rest_cost_no_calls_and_a_restart_moves_nothing(
         shop.kube.apply(_small(shop, name))
     for name in names:
         _wait_ready(shop, name)
+    assert until(lambda: _others(shop) == set(), patience=PATIENCE), _others(shop)
     _wait_quiet(shop.kube)
 
     since = time.time()
@@ -90,6 +92,12 @@ def test_pods_are_shielded_by_policies(shop: Shop) -> None:
     assert mounted == [False]
 
 
+def _others(shop: Shop) -> set[str]:
+    """Namespaces of earlier tests that are not gone yet with their objects."""
+    found = {body["metadata"]["namespace"] for body in shop.kube.list(SMD)}
+    return found - {shop.namespace}
+
+
 def _small(shop: Shop, name: str) -> Object:
     """One pod and one router; the bucket is read as seldom as by default."""
     manifest = shop.manifest()
@@ -112,7 +120,7 @@ def _wait_ready(shop: Shop, name: str) -> None:
     )
 
 
-def _audit(kube: Kube, since: float, until: float) -> list[Object]:
+def _audit(kube: Kube, since: float, end: float) -> list[Object]:
     """The operator's finished requests between two times, from the API server's own log."""
     found = []
     log = Path(kube.instance.audit_log)
@@ -125,7 +133,7 @@ def _audit(kube: Kube, since: float, until: float) -> list[Object]:
             if entry.get("user", {}).get("username") != USER:
                 continue
             at = unix(entry["requestReceivedTimestamp"])
-            if since <= at <= until:
+            if since <= at <= end:
                 found.append(entry)
     return found
 
@@ -134,9 +142,9 @@ def _resource(entry: Object) -> str:
     return str(entry.get("objectRef", {}).get("resource", entry["requestURI"]))
 
 
-def _calls(kube: Kube, since: float, until: float) -> Counter[tuple[str, str]]:
+def _calls(kube: Kube, since: float, end: float) -> Counter[tuple[str, str]]:
     """(verb, resource) of the operator's requests, its Lease left out."""
-    calls = ((entry["verb"], _resource(entry)) for entry in _audit(kube, since, until))
+    calls = ((entry["verb"], _resource(entry)) for entry in _audit(kube, since, end))
     return Counter(call for call in calls if call[1] != "leases")
 
 
