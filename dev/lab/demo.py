@@ -156,6 +156,7 @@ def _show(
                 view.show(follower.story, load.record)
                 _under_traffic(demo, load)
                 if keep:
+                    _tell(out, outcome, follower, load)
                     _until_interrupted(view)
         except LabError as error:
             view.say(diagnose.explain(kube, NAMESPACE, NAME))

@@ -12,6 +12,9 @@ from simulation.sim_actors import Carried, is_ready
 from simulation.sim_api import OWNER, clone
 from simulation.sim_world import World
 
+MILLISECOND = 0.001
+"""What status keeps of a time; a hold may end that much early."""
+
 CONFIG = ("ConfigMap", names.router_name(OWNER[1]))
 
 
@@ -118,7 +121,7 @@ class RouteInOrder:
                 f"{revision} left {before} % before routers had it\n{world.tail()}"
             )
             held = world.now - since
-            assert held >= seconds(step.get("hold", "0s")), (
+            assert held >= seconds(step.get("hold", "0s")) - MILLISECOND, (
                 f"{revision} was held {held:.1f} s at {before} %\n{world.tail()}"
             )
 

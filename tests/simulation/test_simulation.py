@@ -26,6 +26,8 @@ def play(name: str, seed: int, *faults: Fault) -> World:
     watch(world)
     SCENARIOS[name](world)
     quiesces(world)
+    put_back = [text for reason, text in world.events if reason == "DriftCorrected"]
+    assert name == "drift" or not put_back, f"own changes are no drift: {put_back}"
     return world
 
 

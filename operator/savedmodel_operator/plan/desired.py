@@ -277,9 +277,10 @@ def _route_parts(
 
 
 def _route_words(router: RouterState, route: RoutePlan) -> str:
-    now = {b.revision: b.weight for b in route.backends}
-    if now == dict(router.weights):
+    """What the new route is; nothing where the written one is meant and somebody changed it."""
+    if router.hash == config_hash(route):
         return ""
+    now = {b.revision: b.weight for b in route.backends}
     return "route " + (", ".join(f"{k} {v} %" for k, v in now.items()) or "nothing")
 
 
