@@ -1,12 +1,17 @@
 """Fixtures: a control plane of the tests' own, in place of the shared cluster's API server.
 
-`api`, and by it `crd`, `namespace` and `models`, then speak to it.
+`api`, `crd`, and by them `namespace` and `models`, then speak to it.
 """
 
-import pytest
+from pathlib import Path
 
-from api_server import ApiServer
+import pytest
+import yaml
+
+from api_server import ApiServer, install_crd
 from control_plane import ControlPlane
+
+CRD = Path(__file__).resolve().parents[3] / "crds/savedmodeldeployments.yaml"
 
 
 @pytest.fixture(scope="session")
@@ -26,3 +31,10 @@ def api(kubeconfig):
     server = ApiServer(kubeconfig)
     yield server
     server.close()
+
+
+@pytest.fixture(scope="session")
+def crd(api):
+    """The CRD on this plane. A fixture of its own: pytest keeps the result of the one above for the
+    whole session, whichever API server asked first."""
+    install_crd(api, yaml.safe_load(CRD.read_text()))
