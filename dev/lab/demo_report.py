@@ -75,7 +75,7 @@ def splits(story: Story, record: Record, start: float, end: float) -> list[Split
     found = []
     for window in story.windows(end):
         if start <= window.written and window.verified < end:
-            seen = record.summary(window.verified, min(window.left, end))
+            seen = record.summary(max(window.verified, window.seen), min(window.left, end))
             hits = seen.revisions.get(window.revision, 0)
             found.append(Split(window, seen.requests - seen.failed, hits))
     return found

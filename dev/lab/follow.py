@@ -39,6 +39,7 @@ class Window:
     written: float
     verified: float
     left: float
+    seen: float = 0.0  # by this machine's own clock: the operator's may lag by parts of a second
 
     @property
     def convergence(self) -> float:
@@ -65,16 +66,16 @@ class Story:
             left = self.routes[index + 1].written if index + 1 < len(self.routes) else end
             proof = self._proof(route, left)
             if proof is not None:
-                at, revision = proof
-                found.append(Window(revision, route.weights, route.written, at, left))
+                at, revision, seen = proof
+                found.append(Window(revision, route.weights, route.written, at, left, seen))
         return found
 
-    def _proof(self, route: Route, left: float) -> tuple[float, str] | None:
+    def _proof(self, route: Route, left: float) -> tuple[float, str, float] | None:
         """When the operator had it from every router, by its own word, and of which revision."""
-        for _, status in self.statuses:
+        for seen, status in self.statuses:
             for at, revision in _proofs(status, route.weights):
                 if route.written <= at < left:
-                    return at, revision
+                    return at, revision, seen
         return None
 
 
