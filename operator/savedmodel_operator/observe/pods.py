@@ -54,7 +54,7 @@ class PodClient:
     def _get_session(self) -> aiohttp.ClientSession:
         if self._session is None:
             self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=64, keepalive_timeout=5), trust_env=False
+                connector=aiohttp.TCPConnector(limit=512, keepalive_timeout=5), trust_env=False
             )
         return self._session
 
