@@ -2,24 +2,28 @@
 
 tags → signatures present → contract → compatibility with stable → tensors in the graph → Python
 ops. Completeness was decided before, by `savedmodel.layout`; what only a running server can say
-comes after, in `live`. Each check returns a refusal or None; the first refusal ends the chain, so
-the order is the order in which a person would fix things. A new check is one more row in `CHAIN`.
+comes after, in `live`. Each check returns its findings; the first check with a finding that breaks
+gives the verdict, so the order is the order in which a person would fix things. A new check is one
+more row in `CHAIN`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 from savedmodel_operator.api.reasons import Reason
 from savedmodel_operator.api.types import Gate
-from savedmodel_operator.gate.compatibility import Finding, compare
+from savedmodel_operator.gate.compatibility import compare
 from savedmodel_operator.gate.contract import find_breaches
+from savedmodel_operator.gate.finding import Finding, Severity
 from savedmodel_operator.gate.verdict import Verdict, listed, passed, rejected, short
 from savedmodel_operator.savedmodel.facts import GraphFacts, ModelFacts, Signature, TensorSpec
 from savedmodel_operator.savedmodel.graph import PYTHON_OPS
 
 DEFAULT_SIGNATURE = "serving_default"
+
+_MOST_NOTES = 10
 
 
 @dataclass(frozen=True)
@@ -31,7 +35,15 @@ class Question:
     gate: Gate
 
 
-Check = Callable[[Question], Verdict | None]
+@dataclass(frozen=True)
+class Examination:
+    """All that the static checks found, in the chain's order, and what follows from it."""
+
+    verdict: Verdict
+    findings: tuple[Finding, ...]
+
+
+Check = Callable[[Question], Iterable[Finding]]
 
 
 def check_static(
@@ -41,30 +53,63 @@ def check_static(
     tags: Sequence[str],
     stable_tags: Sequence[str] | None = None,
 ) -> Verdict:
-    """May this version be started and tried? Never Errored: everything it needs is at hand.
+    """May this version be started and tried? The verdict of `examine`."""
+    return examine(candidate, stable, gate, tags, stable_tags).verdict
+
+
+def examine(
+    candidate: ModelFacts,
+    stable: ModelFacts | None,
+    gate: Gate,
+    tags: Sequence[str],
+    stable_tags: Sequence[str] | None = None,
+) -> Examination:
+    """Every finding of every check, and the verdict. Never Errored: all it needs is at hand.
 
     `stable` is None where there is nothing to be compatible with. `stable_tags` are the tags that
     stable serves with, if they may differ from the candidate's.
     """
     graph = candidate.graph(tags)
     if graph is None:
-        return _no_such_tags(candidate, tags)
+        missing = _no_such_tags(candidate, tags)
+        return Examination(_refusal((missing,)), (missing,))
     question = Question(graph, _stable_graph(stable, stable_tags or tags), gate)
-    for check in CHAIN:
-        verdict = check(question)
-        if verdict is not None:
-            return verdict
-    return passed("static", _summary(question), _notes(question))
+    answers = [tuple(check(question)) for check in CHAIN]
+    findings = tuple(finding for answer in answers for finding in answer)
+    broken = next((broken for answer in answers if (broken := _breaking(answer))), ())
+    verdict = _refusal(broken) if broken else passed("static", _summary(question), _notes(findings))
+    return Examination(verdict, findings)
 
 
-def _no_such_tags(candidate: ModelFacts, tags: Sequence[str]) -> Verdict:
+def _breaking(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    return tuple(finding for finding in findings if finding.breaks)
+
+
+def _refusal(broken: Sequence[Finding], most: int = 4) -> Verdict:
+    """The first problem in full, a few more in short, the others counted."""
+    first, rest = broken[0], [finding.short() for finding in broken[1:]]
+    message = first.sentence()
+    if first.clients:
+        message += " or set gate.compatibility.mode: None"
+    if rest:
+        more = f"; and {len(rest) - most} more" if len(rest) > most else ""
+        message += f". Also: {'; '.join(rest[:most])}{more}"
+    return rejected(first.check, first.reason or Reason.IncompatibleSignature, message)
+
+
+def _refuse(check: str, reason: Reason, path: str, fact: str, advice: str) -> Finding:
+    return Finding(check, Severity.Break, path, fact, advice=advice, reason=reason)
+
+
+def _no_such_tags(candidate: ModelFacts, tags: Sequence[str]) -> Finding:
     there = [_tags(graph.tags) for graph in candidate.graphs]
     one = f", or set serving.options.tags to {there[0]}" if len(there) == 1 else ""
-    return rejected(
+    return _refuse(
         "tags",
         Reason.TagsMissing,
-        f"no MetaGraph has exactly the tags {_tags(tags)}, the file has "
-        f"{listed(there)}; export it with these tags{one}",
+        "",
+        f"no MetaGraph has exactly the tags {_tags(tags)}, the file has {listed(there)}",
+        f"export it with these tags{one}",
     )
 
 
@@ -80,100 +125,85 @@ def _stable_graph(stable: ModelFacts | None, tags: Sequence[str]) -> GraphFacts 
     return stable.graph(tags) or (servable[0] if servable else None)
 
 
-def check_signatures_present(question: Question) -> Verdict | None:
+def check_signatures_present(question: Question) -> Iterator[Finding]:
     """Something must be callable, and what the contract names must be there."""
     signatures = question.graph.signatures
     if not signatures:
-        return rejected(
+        yield _refuse(
             "signatures",
             Reason.NoSignatures,
-            f"the MetaGraph {_tags(question.graph.tags)} has no signature that clients could call; "
-            f"export it with signatures= or with a tf.function that has an input_signature",
+            "",
+            f"the MetaGraph {_tags(question.graph.tags)} has no signature that clients could call",
+            "export it with signatures= or with a tf.function that has an input_signature",
         )
+        return
     for contract in question.gate.signatures:
         if contract.name not in signatures:
-            return rejected(
+            yield _refuse(
                 "signatures",
                 Reason.SignatureMissing,
-                f"signature {short(contract.name)} is asked for by gate.signatures and is not "
-                f"there; the model has {listed(sorted(signatures))}",
+                f"signature {short(contract.name)}",
+                f"is asked for by gate.signatures and is not there; the model has "
+                f"{listed(sorted(signatures))}",
+                "",
             )
-    return None
 
 
-def check_contract(question: Question) -> Verdict | None:
+def check_contract(question: Question) -> Iterator[Finding]:
     """Every signature of the contract is as it says."""
-    breaches = [
-        breach
-        for contract in question.gate.signatures
-        for breach in find_breaches(contract, question.graph.signatures[contract.name])
-    ]
-    if not breaches:
-        return None
-    return rejected("contract", Reason.SignatureContract, _with_rest(breaches[0], breaches[1:]))
+    for contract in question.gate.signatures:
+        if contract.name in question.graph.signatures:
+            yield from find_breaches(contract, question.graph.signatures[contract.name])
 
 
-def check_compatibility(question: Question) -> Verdict | None:
-    """Old clients against the new signatures, by the table."""
-    mode, clients = question.gate.compatibility.mode, question.gate.compatibility.clients
-    findings = _compared(question)
-    if mode == "Exact" and findings:
-        first = findings[0]
-        return _incompatible(
-            f"{first.path} {first.fact}: gate.compatibility.mode is Exact; export the same "
-            f"signatures or set it to Backward",
-            findings,
-        )
-    broken = [finding for finding in findings if finding.breaks(clients)]
-    if mode == "Backward" and broken:
-        return _incompatible(broken[0].sentence(clients), broken)
-    return None
+def check_compatibility(question: Question) -> Iterator[Finding]:
+    """Old clients against the new signatures, by the table; with Exact, every difference."""
+    compatibility = question.gate.compatibility
+    if compatibility.mode == "None" or question.stable is None:
+        return
+    found = compare(question.stable.signatures, question.graph.signatures, compatibility.clients)
+    for finding in found:
+        yield _exactly(finding) if compatibility.mode == "Exact" else finding
 
 
-def _compared(question: Question) -> tuple[Finding, ...]:
-    if question.gate.compatibility.mode == "None" or question.stable is None:
-        return ()
-    return compare(question.stable.signatures, question.graph.signatures)
+def _exactly(finding: Finding) -> Finding:
+    """The same difference, refused because it is one."""
+    return replace(
+        finding,
+        severity=Severity.Break,
+        fact=f"{finding.fact}: gate.compatibility.mode is Exact",
+        clients=(),
+        advice="export the same signatures or set it to Backward",
+    )
 
 
-def _incompatible(sentence: str, findings: Sequence[Finding]) -> Verdict:
-    rest = [f"{finding.path}: {finding.change}" for finding in findings[1:]]
-    return rejected("compatibility", Reason.IncompatibleSignature, _with_rest(sentence, rest))
-
-
-def _with_rest(sentence: str, rest: Sequence[str], most: int = 4) -> str:
-    """The first problem in full, a few more in short, the others counted."""
-    if not rest:
-        return sentence
-    shown = "; ".join(rest[:most])
-    more = f"; and {len(rest) - most} more" if len(rest) > most else ""
-    return f"{sentence}. Also: {shown}{more}"
-
-
-def check_tensors(question: Question) -> Verdict | None:
+def check_tensors(question: Question) -> Iterator[Finding]:
     """Signatures must name tensors that the graph has and that the server can feed and fetch.
 
     TensorFlow Serving loads such a model and fails its requests. It reads `TensorInfo.name` only,
     so sparse and composite tensors cannot be served; they are refused where a client would meet
     them and stable did not have them already.
     """
-    graph = question.graph
-    if graph.absent:
-        return rejected(
+    absent = question.graph.absent
+    if absent:
+        yield _refuse(
             "tensors",
             Reason.TensorMissing,
-            f"the signatures name {listed(graph.absent)}, which the graph does not have: every "
-            f"request would fail; export the model again",
+            "",
+            f"the signatures name {listed(absent)}, which the graph does not have: every request "
+            f"would fail",
+            "export the model again",
         )
     for path, tensor in _client_tensors(question):
         if tensor.kind != "Dense":
-            return rejected(
+            yield _refuse(
                 "tensors",
                 Reason.TensorMissing,
-                f"{path} is a {tensor.kind.lower()} tensor, which TensorFlow Serving cannot feed "
-                f"or return: requests would fail; export it dense, for example with to_tensor()",
+                path,
+                f"is a {tensor.kind.lower()} tensor, which TensorFlow Serving cannot feed or "
+                f"return: requests would fail",
+                "export it dense, for example with to_tensor()",
             )
-    return None
 
 
 def _client_tensors(question: Question) -> list[tuple[str, TensorSpec]]:
@@ -195,17 +225,19 @@ def _client_tensors(question: Question) -> list[tuple[str, TensorSpec]]:
     return found
 
 
-def check_python_ops(question: Question) -> Verdict | None:
+def check_python_ops(question: Question) -> Iterator[Finding]:
     """The C++ server loads them and has no kernel for them."""
     used = [f"{op} ({n})" for op, n in question.graph.ops.items() if op in PYTHON_OPS]
     if question.gate.ops.python == "Allow" or not used:
-        return None
-    return rejected(
+        return
+    yield _refuse(
         "ops",
         Reason.PythonOps,
+        "",
         f"the graph has {listed(used)}: TensorFlow Serving has no Python, it loads the model and "
-        f"then fails every request that needs it; write tf.py_function and tf.numpy_function as "
-        f"TensorFlow ops, or set gate.ops.python: Allow if no request needs it",
+        f"then fails every request that needs it",
+        "write tf.py_function and tf.numpy_function as TensorFlow ops, or set "
+        "gate.ops.python: Allow if no request needs it",
     )
 
 
@@ -228,8 +260,7 @@ def _summary(question: Question) -> str:
     return f"{count} {noun}, compatible with stable for {named} clients"
 
 
-def _notes(question: Question) -> tuple[str, ...]:
+def _notes(findings: Iterable[Finding]) -> tuple[str, ...]:
     """What changes without breaking a call."""
-    clients = question.gate.compatibility.clients
-    risky = [finding for finding in _compared(question) if finding.risks(clients)]
-    return tuple(f"{finding.path} {finding.fact}" for finding in risky[:10])
+    risky = [finding for finding in findings if finding.severity is Severity.Risk]
+    return tuple(f"{f.path} {f.fact}" if f.path else f.fact for f in risky[:_MOST_NOTES])

@@ -10,7 +10,9 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from savedmodel_operator.gate.table import CLIENTS, TABLE, Effect, Row
+from savedmodel_operator.api.reasons import Reason
+from savedmodel_operator.gate.finding import CLIENTS, Finding, Severity
+from savedmodel_operator.gate.table import TABLE, Effect, Row
 from savedmodel_operator.gate.verdict import short
 from savedmodel_operator.savedmodel.dtypes import FLOATS, INTEGERS
 from savedmodel_operator.savedmodel.facts import Signature, TensorSpec
@@ -24,13 +26,11 @@ _BITS = {"DT_FLOAT": 24, "DT_DOUBLE": 53}
 _KERAS_NAME = re.compile(r"keras_tensor(_\d+)?")
 _KERAS_ADVICE = "name the layer, keras.Input(..., name=...): Keras numbers unnamed inputs anew"
 
-_DISPLAY = {"GRPC": "gRPC"}
-
 
 @dataclass(frozen=True)
-class Finding:
-    """One difference. `path` is exact, as `serving_default.outputs.score`; `change` is short, as
-    `removed` or `4 → 5`; `fact` says it in words."""
+class Difference:
+    """One difference and its row of the table. `path` is exact, as `serving_default.outputs.y`;
+    `change` is short, as `removed` or `4 → 5`; `fact` says it in words."""
 
     row: Row
     path: str
@@ -48,37 +48,57 @@ class Finding:
         listed = set(clients)
         return tuple(c for c in CLIENTS if c in listed and self.row.effects[c] is Effect.Risk)
 
-    def sentence(self, clients: Iterable[str]) -> str:
-        """What changed, who breaks, what to do."""
-        broken = self.breaks(clients)
-        if not broken:
-            return f"{self.path} {self.fact}"
-        certain = all(self.row.effects[c] is Effect.Break for c in broken)
-        verb = "would break" if certain else "may break"
-        names = [_DISPLAY.get(c, c) for c in broken]
-        who = " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
-        return (
-            f"{self.path} {self.fact}: {who} clients {self.row.who} {verb}; "
-            f"{self.advice or self.row.advice} or set gate.compatibility.mode: None"
+    def finding(self, clients: Iterable[str] = CLIENTS) -> Finding:
+        """What it means for these kinds of client."""
+        listed = tuple(clients)
+        broken, risky = self.breaks(listed), self.risks(listed)
+        severity = Severity.Break if broken else Severity.Risk if risky else Severity.Info
+        may = any(self.row.effects[client] is Effect.Depends for client in broken)
+        harmless = severity is Severity.Info
+        return Finding(
+            check="compatibility",
+            severity=severity,
+            path=self.path,
+            fact=self.fact,
+            change=self.change,
+            clients=broken or risky,
+            who="" if harmless else self.row.who,
+            advice="" if harmless else self.advice or self.row.advice,
+            source=self.row.source,
+            row=self.row.id,
+            effects={client: str(effect) for client, effect in self.row.effects.items()},
+            doubt=self.row.doubt if may else "",
+            reason=Reason.IncompatibleSignature,
         )
 
 
 DEFAULT = "serving_default"
 
 
-def compare(old: Mapping[str, Signature], new: Mapping[str, Signature]) -> tuple[Finding, ...]:
-    """Every difference between two sets of signatures: worst first, then the default signature's,
-    then in order of their keys."""
+Signatures = Mapping[str, Signature]
+
+
+def compare(
+    old: Signatures, new: Signatures, clients: Iterable[str] = CLIENTS
+) -> tuple[Finding, ...]:
+    """Every difference between two sets of signatures, as findings for these kinds of client:
+    worst first, then the default signature's, then in order of their keys."""
+    listed = tuple(clients)
+    found = [difference.finding(listed) for difference in find_differences(old, new)]
+    return tuple(sorted(found, key=lambda f: (f.severity.rank, -len(f.clients))))
+
+
+def find_differences(old: Signatures, new: Signatures) -> tuple[Difference, ...]:
+    """Every difference: the default signature's first, then in order of their keys."""
     keys = sorted({*old, *new}, key=lambda key: (key != DEFAULT, key))
-    found = [f for key in keys for f in _signature(key, old.get(key), new.get(key))]
-    return tuple(sorted(found, key=lambda f: -len(f.breaks(CLIENTS))))
+    return tuple(f for key in keys for f in _signature(key, old.get(key), new.get(key)))
 
 
-def _find(row: str, path: str, change: str, fact: str, advice: str = "") -> Finding:
-    return Finding(TABLE[row], path, change, fact, advice)
+def _find(row: str, path: str, change: str, fact: str, advice: str = "") -> Difference:
+    return Difference(TABLE[row], path, change, fact, advice)
 
 
-def _signature(key: str, old: Signature | None, new: Signature | None) -> Iterator[Finding]:
+def _signature(key: str, old: Signature | None, new: Signature | None) -> Iterator[Difference]:
     path = short(key)
     if old is None:
         yield _find("signature-added", path, "added", "is new")
@@ -102,7 +122,7 @@ def _sole_pair(old: Tensors, new: Tensors) -> tuple[str, str] | None:
     return None
 
 
-def _inputs(path: str, old: Tensors, new: Tensors) -> Iterator[Finding]:
+def _inputs(path: str, old: Tensors, new: Tensors) -> Iterator[Difference]:
     pair = _sole_pair(old, new)
     if pair:
         keras = all(_KERAS_NAME.fullmatch(name) for name in pair)
@@ -126,7 +146,7 @@ def _inputs(path: str, old: Tensors, new: Tensors) -> Iterator[Finding]:
             yield _find("input-added-required", at, "added", f"({new[key]}) is new and required")
 
 
-def _input(path: str, old: TensorSpec, new: TensorSpec) -> Iterator[Finding]:
+def _input(path: str, old: TensorSpec, new: TensorSpec) -> Iterator[Difference]:
     if old.kind != new.kind:
         yield _encoding(path, old, new)
         return
@@ -144,7 +164,7 @@ def _input(path: str, old: TensorSpec, new: TensorSpec) -> Iterator[Finding]:
         yield _find(row, f"{path}.default", change, facts.get(change, "has another value now"))
 
 
-def _outputs(path: str, old: Tensors, new: Tensors) -> Iterator[Finding]:
+def _outputs(path: str, old: Tensors, new: Tensors) -> Iterator[Difference]:
     pair = _sole_pair(old, new)
     if pair:
         as_bytes = old[pair[0]].dtype == new[pair[1]].dtype == "DT_STRING" and (
@@ -182,7 +202,7 @@ def _rows(tensor: TensorSpec) -> str:
     return _size(tensor.shape[0]) if tensor.shape else "scalar"
 
 
-def _output(path: str, old: TensorSpec, new: TensorSpec) -> Iterator[Finding]:
+def _output(path: str, old: TensorSpec, new: TensorSpec) -> Iterator[Difference]:
     if old.kind != new.kind:
         yield _encoding(path, old, new)
         return
@@ -192,12 +212,12 @@ def _output(path: str, old: TensorSpec, new: TensorSpec) -> Iterator[Finding]:
         yield from _output_shape(path, old.shape, new.shape)
 
 
-def _dtype(row: str, path: str, old: TensorSpec, new: TensorSpec) -> Finding:
+def _dtype(row: str, path: str, old: TensorSpec, new: TensorSpec) -> Difference:
     change = f"{old.dtype} → {new.dtype}"
     return _find(row, f"{path}.dtype", change, f"changed {change}")
 
 
-def _encoding(path: str, old: TensorSpec, new: TensorSpec) -> Finding:
+def _encoding(path: str, old: TensorSpec, new: TensorSpec) -> Difference:
     change = f"{old.kind} → {new.kind}"
     return _find("encoding-changed", path, change, f"changed {change}")
 
@@ -249,14 +269,14 @@ def _output_dtype_row(old: str, new: str) -> str:
 Shape = tuple[int, ...] | None
 
 
-def _input_shape(path: str, old: Shape, new: Shape) -> Iterator[Finding]:
+def _input_shape(path: str, old: Shape, new: Shape) -> Iterator[Difference]:
     for at, before, after in _sizes(path, old, new):
         widened = after in ("any", "unknown rank")
         row = "input-shape-widened" if widened else "input-shape-narrowed"
         yield _find(row, at, f"{before} → {after}", f"changed {before} → {after}")
 
 
-def _output_shape(path: str, old: Shape, new: Shape) -> Iterator[Finding]:
+def _output_shape(path: str, old: Shape, new: Shape) -> Iterator[Difference]:
     for at, before, after in _sizes(path, old, new):
         if after in ("any", "unknown rank"):
             row = "output-shape-unknown"

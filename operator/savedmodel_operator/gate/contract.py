@@ -9,7 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from savedmodel_operator.api.reasons import Reason
 from savedmodel_operator.api.types import SignatureContract, TensorContract
+from savedmodel_operator.gate.finding import Finding, Severity
 from savedmodel_operator.gate.verdict import listed, short
 from savedmodel_operator.savedmodel.dtypes import python_name
 from savedmodel_operator.savedmodel.facts import Signature, TensorSpec
@@ -21,13 +23,15 @@ METHODS = {
 }
 
 
-def find_breaches(contract: SignatureContract, signature: Signature) -> Iterator[str]:
-    """One sentence for each thing in which the signature falls short of the contract."""
+def find_breaches(contract: SignatureContract, signature: Signature) -> Iterator[Finding]:
+    """One finding for each thing in which the signature falls short of the contract."""
     name = short(contract.name)
     if signature.method != METHODS[contract.method]:
-        yield (
-            f"{name}.method is {short(signature.method) or 'empty'}, gate.signatures asks for "
-            f"{contract.method} ({METHODS[contract.method]}); export it so or change the method"
+        yield _breach(
+            f"{name}.method",
+            f"is {short(signature.method) or 'empty'}, gate.signatures asks for "
+            f"{contract.method} ({METHODS[contract.method]})",
+            "export it so or change the method",
         )
     yield from _inputs(f"{name}.inputs", contract.inputs, signature.inputs)
     for key, wanted in contract.outputs.items():
@@ -41,7 +45,7 @@ def find_breaches(contract: SignatureContract, signature: Signature) -> Iterator
 
 def _inputs(
     path: str, contract: Mapping[str, TensorContract], inputs: Mapping[str, TensorSpec]
-) -> Iterator[str]:
+) -> Iterator[Finding]:
     for key, wanted in contract.items():
         tensor = inputs.get(key)
         if tensor is None:
@@ -50,35 +54,50 @@ def _inputs(
             yield from _tensor(f"{path}.{short(key)}", wanted, tensor, is_input=True)
     for key, tensor in inputs.items():
         if contract and key not in contract and not tensor.has_default:
-            yield (
-                f"{path}.{short(key)} ({tensor}) is required by the model and not named in "
-                f"gate.signatures: callers that keep to it would be refused; give the input a "
-                f"default or add it there"
+            yield _breach(
+                f"{path}.{short(key)}",
+                f"({tensor}) is required by the model and not named in gate.signatures: callers "
+                f"that keep to it would be refused",
+                "give the input a default or add it there",
             )
 
 
-def _missing(path: str, wanted: TensorContract, there: Mapping[str, TensorSpec]) -> str:
-    return (
-        f"{path} ({_shown(wanted)}) is asked for by gate.signatures and is not there; "
-        f"the signature has {listed(sorted(there))}"
+def _breach(path: str, fact: str, advice: str = "") -> Finding:
+    return Finding(
+        "contract",
+        Severity.Break,
+        path,
+        fact,
+        advice=advice,
+        source="gate.signatures",
+        reason=Reason.SignatureContract,
+    )
+
+
+def _missing(path: str, wanted: TensorContract, there: Mapping[str, TensorSpec]) -> Finding:
+    return _breach(
+        path,
+        f"({_shown(wanted)}) is asked for by gate.signatures and is not there; "
+        f"the signature has {listed(sorted(there))}",
     )
 
 
 def _tensor(
     path: str, wanted: TensorContract, tensor: TensorSpec, *, is_input: bool
-) -> Iterator[str]:
+) -> Iterator[Finding]:
     if tensor.kind != "Dense":
-        yield f"{path} is {tensor.kind}, gate.signatures asks for a dense {_shown(wanted)} tensor"
+        asked = f"gate.signatures asks for a dense {_shown(wanted)} tensor"
+        yield _breach(path, f"is {tensor.kind}, {asked}")
         return
     if python_name(tensor.dtype) != wanted.dtype:
-        yield (
-            f"{path}.dtype is {python_name(tensor.dtype)}, gate.signatures asks for {wanted.dtype}"
-        )
+        have = python_name(tensor.dtype)
+        yield _breach(f"{path}.dtype", f"is {have}, gate.signatures asks for {wanted.dtype}")
     if wanted.shape is not None and not _fits(wanted.shape, tensor.shape, is_input=is_input):
         have = "unknown rank" if tensor.shape is None else _list(tensor.shape)
-        yield (
-            f"{path}.shape is {have}, gate.signatures asks for {_list(wanted.shape)}; "
-            f"export it so, or change the contract (-1: any size; no shape: any)"
+        yield _breach(
+            f"{path}.shape",
+            f"is {have}, gate.signatures asks for {_list(wanted.shape)}",
+            "export it so, or change the contract (-1: any size; no shape: any)",
         )
 
 

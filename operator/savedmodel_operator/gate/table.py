@@ -3,9 +3,6 @@
 An old client was written for the stable version and now meets the candidate. Rows come from
 TensorFlow Serving's sources (each names the file, below `tensorflow_serving/`) and, where they
 say "derived", from those rows by the same reasoning. `compatibility` finds which row applies.
-
-GRPC clients send typed tensors by key; RESTRow clients send `instances` (a list of values, or of
-objects with exactly the signature's keys); RESTColumn clients send `inputs`.
 """
 
 from __future__ import annotations
@@ -14,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-CLIENTS = ("GRPC", "RESTRow", "RESTColumn")
+from savedmodel_operator.gate.finding import CLIENTS
 
 _PREDICT = "servables/tensorflow/predict_util.cc"
 _JSON = "util/json_tensor.cc"
@@ -40,17 +37,30 @@ class Effect(StrEnum):
 
 @dataclass(frozen=True)
 class Row:
-    """One kind of change: what it does per client, who exactly suffers, what to do, and why."""
+    """One kind of change: what it does per client, who exactly suffers, what to do, and why.
+
+    `doubt` says on what it hangs where an effect is Depends.
+    """
 
     id: str
     effects: Mapping[str, Effect]
     who: str
     advice: str
     source: str
+    doubt: str = ""
 
 
-def _row(id_: str, grpc: Effect, row: Effect, column: Effect, who: str, do: str, why: str) -> Row:
-    return Row(id_, dict(zip(CLIENTS, (grpc, row, column), strict=True)), who, do, why)
+def _row(
+    id_: str,
+    grpc: Effect,
+    row: Effect,
+    column: Effect,
+    who: str,
+    do: str,
+    why: str,
+    doubt: str = "",
+) -> Row:
+    return Row(id_, dict(zip(CLIENTS, (grpc, row, column), strict=True)), who, do, why, doubt)
 
 
 OK, RISK, DEPENDS, BREAK = Effect.Ok, Effect.Risk, Effect.Depends, Effect.Break

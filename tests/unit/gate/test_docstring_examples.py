@@ -13,6 +13,7 @@ MODULES = (
     "savedmodel.facts",
     "savedmodel.wire",
     "gate.compatibility",
+    "gate.finding",
     "gate.verdict",
     "cli.inspect",
 )
