@@ -7,15 +7,19 @@ Stands alone: everybody may import it, it imports no other room.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 MAX_STORED = 768 * 1024
 """Bytes of the JSON form. A ControllerRevision is one request of at most 1.5 MiB to etcd, and the
 other half is for manifests. Usual facts take 2 KB; 5,000 inputs of 120 bytes take 600 KB."""
 
-FORM = 1
-"""The JSON form's number; another number is refused, the facts are then read from the file."""
+FORM = 2
+"""The JSON form's number. Form 1 lacks `origin`, `declared`, `undeclared`, `strippedDefaults` and
+`file` and is still read, because ControllerRevisions outlive releases; another number is refused,
+the facts are then read from the file."""
+
+READABLE = (1, FORM)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +69,10 @@ class GraphFacts:
     `ops` counts op names in graph and function library, calls of library functions left out.
     `init_op` and training ops are no `signatures`. `absent` are tensors that signatures name and
     the graph has no node for. `object_graph` is there in every save by TensorFlow 2.
+    `origin` names what wrote it, for people ("Keras 3 export"). `declared` is the producer's own
+    list of the ops it used, with the attributes that each had there (`stripped_op_list`);
+    `undeclared` are ops of graph and library that the list leaves out. `stripped_defaults`:
+    attributes that have the producer's default value are not written on the nodes.
     """
 
     tags: tuple[str, ...]
@@ -80,14 +88,22 @@ class GraphFacts:
     absent: tuple[str, ...] = ()
     init_op: bool = False
     object_graph: bool = False
+    origin: str = ""
+    declared: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    undeclared: tuple[str, ...] = ()
+    stripped_defaults: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class ModelFacts:
-    """One saved_model.pb: what the gate may know without loading anything."""
+    """One saved_model.pb, or the same as text: what the gate may know without loading anything.
+
+    `file` is the key below the version directory that was read.
+    """
 
     schema: int
     graphs: tuple[GraphFacts, ...]
+    file: str = "saved_model.pb"
 
     def graph(self, tags: Iterable[str]) -> GraphFacts | None:
         """The MetaGraph with exactly these tags, as TensorFlow looks it up."""
@@ -97,16 +113,22 @@ class ModelFacts:
     def to_dict(self, tags: Sequence[str] | None = None) -> dict[str, Any]:
         """JSON-able form, at most `MAX_STORED` bytes; with `tags` only that MetaGraph."""
         chosen = [g for g in self.graphs if tags is None or set(g.tags) == set(tags)]
-        return {"form": FORM, "schema": self.schema, "graphs": [_graph_out(g) for g in chosen]}
+        return {
+            "form": FORM,
+            "file": self.file,
+            "schema": self.schema,
+            "graphs": [_graph_out(g) for g in chosen],
+        }
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> ModelFacts:
         """The reverse of `to_dict`. Raises ValueError for anything else, such as another form."""
         try:
-            if data["form"] != FORM:
+            if data["form"] not in READABLE:
                 raise ValueError(f"facts of form {data['form']!r}, this release reads {FORM}")
-            return cls(int(data["schema"]), tuple(_graph_in(g) for g in data["graphs"]))
-        except (KeyError, TypeError, AttributeError) as error:
+            graphs = tuple(_graph_in(g) for g in data["graphs"])
+            return cls(int(data["schema"]), graphs, str(data.get("file", "saved_model.pb")))
+        except (KeyError, TypeError, AttributeError, OverflowError) as error:
             raise ValueError(f"not the facts of a SavedModel: {error!r}") from None
 
 
@@ -126,6 +148,7 @@ def stored_size(text: str) -> int:
 def _graph_out(graph: GraphFacts) -> dict[str, Any]:
     return {
         "tags": list(graph.tags),
+        "origin": graph.origin,
         "tensorflow": graph.tensorflow,
         "producer": graph.producer,
         "minConsumer": graph.min_consumer,
@@ -133,6 +156,9 @@ def _graph_out(graph: GraphFacts) -> dict[str, Any]:
         "nodes": graph.nodes,
         "functions": graph.functions,
         "ops": dict(graph.ops),
+        "declared": {op: list(attributes) for op, attributes in graph.declared.items()},
+        "undeclared": list(graph.undeclared),
+        "strippedDefaults": graph.stripped_defaults,
         "assets": list(graph.assets),
         "absent": list(graph.absent),
         "initOp": graph.init_op,
@@ -183,6 +209,10 @@ def _graph_in(data: Mapping[str, Any]) -> GraphFacts:
         absent=tuple(map(str, data["absent"])),
         init_op=bool(data["initOp"]),
         object_graph=bool(data["objectGraph"]),
+        origin=str(data.get("origin", "")),
+        declared={str(k): tuple(map(str, a)) for k, a in data.get("declared", {}).items()},
+        undeclared=tuple(map(str, data.get("undeclared", ()))),
+        stripped_defaults=bool(data.get("strippedDefaults", False)),
     )
 
 
