@@ -94,6 +94,16 @@ def unmask(masked: int) -> int:
     return ((rotated >> 17) | (rotated << 15)) & 0xFFFFFFFF
 
 
+def mask(crc: int) -> int:
+    """What is stored for a CRC-32C, see `unmask`.
+
+    >>> hex(mask(0)), unmask(mask(12345))
+    ('0xa282ead8', 12345)
+    """
+    rotated = ((crc >> 15) | (crc << 17)) & 0xFFFFFFFF
+    return (rotated + _CRC_DELTA) & 0xFFFFFFFF
+
+
 class _Table:
     def __init__(self, data: bytes, window: Window) -> None:
         self._data = data

@@ -38,6 +38,18 @@ class Credentials:
 
 
 @dataclass(frozen=True)
+class Words:
+    """What messages call the settings that a person can mend; the CLI has options in their place."""
+
+    source: str = "spec.source"
+    uri: str = "spec.source.uri"
+    endpoint: str = "spec.source.endpoint"
+    region: str = "spec.source.region"
+    ca_bundle: str = "spec.source.caBundle"
+    key: str = "the given key"
+
+
+@dataclass(frozen=True)
 class Access:
     """Everything that is needed to open one bucket. `endpoint` None means AWS itself.
 
@@ -53,6 +65,7 @@ class Access:
     credentials: Credentials | None = None
     ca_bundle: bytes | None = field(default=None, repr=False)
     secret: str | None = None
+    words: Words = Words()
 
     @property
     def path_style(self) -> bool:
@@ -72,7 +85,7 @@ class Access:
         """The credential in words for messages."""
         if self.anonymous:
             return "anonymous access"
-        return f"the key in Secret {self.secret}" if self.secret else "the given key"
+        return f"the key in Secret {self.secret}" if self.secret else self.words.key
 
 
 def access_of(

@@ -66,7 +66,7 @@ def no_s3(access: Access) -> StorageError:
     """The answer is none that an S3 store gives."""
     return StorageError(
         Reason.Unreachable,
-        f"{access.where} does not answer in the way of S3: check spec.source.endpoint",
+        f"{access.where} does not answer in the way of S3: check {access.words.endpoint}",
         transient=True,
     )
 
@@ -77,7 +77,7 @@ def _from_answer(access: Access, error: ClientError, key: str | None) -> Storage
     if code == "NoSuchBucket" or (code in _GONE and key is None):
         return StorageError(
             Reason.NoSuchBucket,
-            f"there is no {access.where}: correct spec.source.uri or create the bucket",
+            f"there is no {access.where}: correct {access.words.uri} or create the bucket",
         )
     if code in _CHANGED:
         return StorageError(
@@ -91,7 +91,7 @@ def _from_answer(access: Access, error: ClientError, key: str | None) -> Storage
     if code in _REGION or status in (301, 302, 307, 308):
         return StorageError(
             Reason.Forbidden,
-            f"{access.where} answers from another place: set spec.source.region to the bucket's "
+            f"{access.where} answers from another place: set {access.words.region} to the bucket's "
             "region (redirects are not followed)",
         )
     refusal = _refusal(access, code, status)
@@ -110,7 +110,7 @@ def _refusal(access: Access, code: str, status: int) -> str | None:
     if code in _KEY_WRONG:
         return (
             f"{access.where} refused the signature of {name}: correct AWS_SECRET_ACCESS_KEY "
-            "(and spec.source.region)"
+            f"(and {access.words.region})"
         )
     if code in _KEY_EXPIRED:
         return f"{access.where} says {name} has expired: renew it"
@@ -128,11 +128,11 @@ def _from_connection(access: Access, error: BotoCoreError) -> StorageError:
     if isinstance(error, SSLError):
         text = (
             f"the certificate of {access.where} is not trusted or its TLS fails: set "
-            "spec.source.caBundle to the certificates that signed it"
+            f"{access.words.ca_bundle} to the certificates that signed it"
         )
         return StorageError(Reason.Unreachable, text, transient=True)
     if isinstance(error, EndpointConnectionError | ConnectTimeoutError):
-        text = f"{access.where} cannot be reached: check spec.source.endpoint and the network"
+        text = f"{access.where} cannot be reached: check {access.words.endpoint} and the network"
         return StorageError(Reason.Unreachable, text, transient=True)
     if isinstance(error, ReadTimeoutError):
         text = f"{access.where} did not answer in time; it is tried again"
@@ -143,7 +143,7 @@ def _from_connection(access: Access, error: BotoCoreError) -> StorageError:
     return StorageError(
         Reason.InvalidSpec,
         f"{access.where} cannot be used as it is written ({type(error).__name__}): check "
-        "spec.source",
+        f"{access.words.source}",
     )
 
 

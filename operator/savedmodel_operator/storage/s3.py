@@ -11,7 +11,7 @@ import os
 import re
 import threading
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 from urllib.parse import urlsplit
 from weakref import WeakValueDictionary
 
@@ -146,6 +146,13 @@ def make_client(access: Access, http: GuardedSession) -> S3Client:
     return client
 
 
+class Closable(Protocol):
+    """What holds the connections of a store: a guarded session, or the client itself."""
+
+    def close(self) -> None:
+        """Closes idle ones."""
+
+
 class S3Store:
     """A bucket of an S3-compatible store; see `base.Store`. Safe to share by threads."""
 
@@ -153,7 +160,7 @@ class S3Store:
         self,
         access: Access,
         client: S3Client,
-        http: GuardedSession,
+        http: Closable,
         exchange_seconds: float = EXCHANGE_SECONDS,
     ) -> None:
         self._access = access
