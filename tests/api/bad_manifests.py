@@ -22,6 +22,7 @@ GOOD: dict[str, Any] = {
 }
 
 STEP = {"weight": 5, "hold": "1m"}
+GOLDEN = {"name": "iris", "configMap": {"name": "golden", "key": "iris.json"}}
 NAME_RULE = "metadata.name must be a DNS label of at most 33 characters that starts with a letter"
 DURATION = "must be a duration in ms, s, m or h, for example 30s or 1h30m"
 CREDENTIALS = (
@@ -192,6 +193,56 @@ CASES: dict[str, Case] = {
         ("should have at least 1 items",),
     ),
     "python ops": ({"spec.gate.ops.python": "Deny"}, ('values: "Allow", "Forbid"',)),
+    "golden request without file": (
+        {"spec.gate.requests": [{"name": "iris"}]},
+        ("spec.gate.requests[0].configMap: Required value",),
+    ),
+    "golden request twice": (
+        {"spec.gate.requests": [GOLDEN, GOLDEN]},
+        ('spec.gate.requests[1]: Duplicate value: {"name":"iris"}',),
+    ),
+    "golden file of another namespace": (
+        {"spec.gate.requests": [GOLDEN | {"configMap": {"name": "prod/x", "key": "k"}}]},
+        ("spec.gate.requests[0].configMap.name", OBJECT_NAME),
+    ),
+    "tolerance as a word": (
+        {"spec.gate.requests": [GOLDEN | {"tolerance": {"absolute": "small"}}]},
+        ("requests[0].tolerance.absolute", 'at least 0 as a string, for example "0.05"'),
+    ),
+    "tolerance below zero": (
+        {"spec.gate.requests": [GOLDEN | {"tolerance": {"outputs": {"y": {"relative": "-1"}}}}]},
+        ("tolerance.outputs[y].relative", 'at least 0 as a string, for example "0.05"'),
+    ),
+    "agreement without requests": (
+        {"spec.gate.agreement": {"maxDifference": "0.05"}},
+        ("agreement compares answers to the golden requests: set requests",),
+    ),
+    "agreement on a request that is not there": (
+        {
+            "spec.gate.requests": [GOLDEN],
+            "spec.gate.agreement": {"maxDifference": "0.05", "requests": ["iriss"]},
+        },
+        ("agreement.requests must hold names of requests",),
+    ),
+    "agreement without a limit": (
+        {"spec.gate.requests": [GOLDEN], "spec.gate.agreement": {}},
+        ("spec.gate.agreement.maxDifference: Required value",),
+    ),
+    "bytes that are no quantity": (
+        {"spec.gate.budgets": {"bytes": "20 gigabytes"}},
+        ("spec.gate.budgets.bytes", "must be a number of bytes such as 500Mi or 20Gi"),
+    ),
+    "no bytes": ({"spec.gate.budgets": {"bytes": 0}}, ("such as 500Mi or 20Gi",)),
+    "less than no bytes": ({"spec.gate.budgets": {"bytes": "-1Gi"}}, ("such as 500Mi or 20Gi",)),
+    "no objects": ({"spec.gate.budgets": {"objects": 0}}, ("greater than or equal to 1",)),
+    "load time of a week and more": (
+        {"spec.gate.budgets": {"loadTime": "200h"}},
+        ("must be between 1s and 168h",),
+    ),
+    "first request without requests": (
+        {"spec.gate.budgets": {"firstRequest": "2s"}},
+        ("budgets.firstRequest is the time of the first golden request: set requests",),
+    ),
     "weight of 0": (
         {"spec.rollout.steps": [{"weight": 0}]},
         ("spec.rollout.steps[0].weight", "greater than or equal to 1"),

@@ -95,6 +95,10 @@ def _with_text_quantities(spec: Mapping[str, Any]) -> dict[str, Any]:
             parents.append(parents[-1][name])
         else:
             _convert(parents[-1])
+    gate = result.get("gate")
+    budgets = gate.get("budgets") if isinstance(gate, Mapping) else None
+    if isinstance(gate, Mapping) and isinstance(budgets, Mapping) and "bytes" in budgets:
+        result["gate"] = {**gate, "budgets": {**budgets, "bytes": _text(budgets["bytes"])}}
     return result
 
 
@@ -102,7 +106,10 @@ def _convert(resources: dict[str, Any]) -> None:
     for name in _LISTS:
         amounts = resources.get(name)
         if isinstance(amounts, Mapping):
-            resources[name] = {
-                k: str(v) if isinstance(v, int | float) and not isinstance(v, bool) else v
-                for k, v in amounts.items()
-            }
+            resources[name] = {k: _text(v) for k, v in amounts.items()}
+
+
+def _text(amount: Any) -> Any:
+    return (
+        str(amount) if isinstance(amount, int | float) and not isinstance(amount, bool) else amount
+    )

@@ -54,6 +54,10 @@ class Reason(StrEnum):
     PythonOps = "PythonOps"
     NotAvailable = "NotAvailable"
     MetadataMismatch = "MetadataMismatch"
+    SizeOverBudget = "SizeOverBudget"
+    TimeOverBudget = "TimeOverBudget"
+    GoldenMismatch = "GoldenMismatch"
+    AgreementMismatch = "AgreementMismatch"
 
     # rollout
     Serving = "Serving"

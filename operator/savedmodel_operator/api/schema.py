@@ -29,6 +29,8 @@ LIST_TYPES: Mapping[str, tuple[str, ...]] = {
     "spec.serving.pod.imagePullSecrets": ("map", "name"),
     "spec.gate.signatures": ("map", "name"),
     "spec.gate.compatibility.clients": ("set",),
+    "spec.gate.requests": ("map", "name"),
+    "spec.gate.agreement.requests": ("set",),
     "status.conditions": ("map", "type"),
 }
 """Lists that are merged by entry and refuse duplicates; all others are replaced as a whole."""

@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, field
 
+from savedmodel_operator.api.golden import GATE_RULES, Agreement, Budgets, GoldenRequest
 from savedmodel_operator.api.scalars import (
     DURATION_PATTERN,
     INT64_MAX,
@@ -250,9 +251,20 @@ class Ops(Base, frozen=True):
 class Gate(Base, frozen=True):
     """All that is checked before the first client request."""
 
+    RULES = GATE_RULES
+
     signatures: Annotated[tuple[SignatureContract, ...], Meta(max_length=32)] = ()
     compatibility: Compatibility = Compatibility()
     ops: Ops = Ops()
+    requests: Annotated[
+        tuple[GoldenRequest, ...],
+        Meta(
+            max_length=16,
+            description="Golden requests: sent to every candidate pod before the weight rises.",
+        ),
+    ] = ()
+    agreement: Agreement | None = None
+    budgets: Budgets | None = None
 
 
 class Step(Base, frozen=True):

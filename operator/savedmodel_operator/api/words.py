@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from savedmodel_operator.api import scalars
+from savedmodel_operator.api.golden import DECIMAL_PATTERN
 
 PATTERN_WORDS: Mapping[str, str] = {
     scalars.DURATION_PATTERN: "must be a duration in ms, s, m or h, for example 30s or 1h30m",
@@ -26,6 +27,10 @@ PATTERN_WORDS: Mapping[str, str] = {
     r"^(0(\.[0-9]{1,4})?|1(\.0{1,4})?)$": (
         'must be a fraction from "0" to "1" as a string with at most four decimals, '
         'for example "0.9"'
+    ),
+    DECIMAL_PATTERN: ('must be a number of at least 0 as a string, for example "0.05" or "1e-5"'),
+    r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$": (
+        "must be a name of lower-case letters, digits and '-', with a letter or digit at both ends"
     ),
     r"^[^\s]+$": "must be an image reference without spaces, for example registry.example/team/image:1.2",
     r"^[A-Za-z0-9][A-Za-z0-9._-]*$": (
@@ -79,6 +84,16 @@ FIELD_WORDS: Mapping[str, str] = {
     "spec.gate.signatures[].method": "The TensorFlow Serving API that the signature answers.",
     "spec.gate.signatures[].inputs": "Inputs that it must take, by name.",
     "spec.gate.signatures[].outputs": "Outputs that it must give, by name.",
+    "spec.gate.requests[].name": "What messages and gate.agreement call it.",
+    "spec.gate.requests[].configMap.name": "Name of the ConfigMap.",
+    "spec.gate.requests[].configMap.key": "Key in its data or binaryData; an npz ends in .npz.",
+    "spec.gate.requests[].signature": "Key of the signature that is called.",
+    "spec.gate.requests[].tolerance.absolute": "Allowed whatever the size of the number.",
+    "spec.gate.requests[].tolerance.relative": "Allowed in addition, times the expected number.",
+    "spec.gate.requests[].tolerance.outputs.*.absolute": "Allowed whatever the size of the number.",
+    "spec.gate.requests[].tolerance.outputs.*.relative": (
+        "Allowed in addition, times the expected number."
+    ),
     "spec.traffic.provider": "Router: an Envoy of the operator's own, exact on any cluster.",
     "spec.traffic.router.replicas": "Pods of the router.",
     "spec.traffic.router.image": "Envoy's image; if left out, the one that the operator was given.",
