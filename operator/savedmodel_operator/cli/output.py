@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any, Literal, NoReturn, TypeVar
@@ -56,7 +56,10 @@ class Line:
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of equally many cells under an optional head; `right` are the columns of numbers."""
+    """Rows of equally many cells under an optional head; `right` are the columns of numbers.
+
+    A column without any text in its rows is not drawn.
+    """
 
     rows: tuple[tuple[Cell, ...], ...]
     head: tuple[str, ...] = ()
@@ -156,15 +159,21 @@ def text_of(cell: Cell) -> str:
     return printable(cell if isinstance(cell, str) else cell.text)
 
 
+def filled(table: Table) -> tuple[int, ...]:
+    """The columns that have text in them."""
+    columns = zip(*table.rows, strict=True)
+    return tuple(at for at, column in enumerate(columns) if any(map(text_of, column)))
+
+
 def _plain_table(table: Table) -> Iterator[str]:
     rows = [[text_of(cell) for cell in row] for row in table.rows]
     if table.head and rows:
         rows.insert(0, [name.upper() for name in table.head])
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    widths = {at: max(len(row[at]) for row in rows) for at in filled(table)}
     for row in rows:
         cells = [
-            cell.rjust(width) if at in table.right else cell.ljust(width)
-            for at, (cell, width) in enumerate(zip(row, widths, strict=True))
+            row[at].rjust(width) if at in table.right else row[at].ljust(width)
+            for at, width in widths.items()
         ]
         yield (" " * table.indent + "  ".join(cells)).rstrip()
 
@@ -189,3 +198,13 @@ def count_of(count: int, noun: str) -> str:
     ('1 shard', '2 shards')
     """
     return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
+def listed(names: Sequence[str], between: str = ", ", most: int = 8) -> str:
+    """Names for a sentence, the first few and how many more.
+
+    >>> listed(["a", "b"]), listed(list("abcd"), most=2), listed([])
+    ('a, b', 'a, b and 2 more', 'none')
+    """
+    rest = f" and {len(names) - most} more" if len(names) > most else ""
+    return (between.join(names[:most]) or "none") + rest

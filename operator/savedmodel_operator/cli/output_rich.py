@@ -13,7 +13,7 @@ from rich.padding import Padding
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from savedmodel_operator.cli.output import Block, Cell, Line, Styled, Table, text_of
+from savedmodel_operator.cli.output import Block, Cell, Line, Styled, Table, filled, text_of
 
 _COLOURS: Mapping[str, str] = {
     "": "",
@@ -30,7 +30,9 @@ def draw(blocks: Iterable[Block], console: Console | None = None) -> None:
     """Prints the blocks; rich itself reads NO_COLOR and TERM."""
     console = console or Console(highlight=False, emoji=False, markup=False)
     for block in blocks:
-        if isinstance(block, Line):
+        if isinstance(block, Line) and not block.cells:
+            console.print()
+        elif isinstance(block, Line):
             text = Text.assemble(*(_text(cell) for cell in block.cells), overflow="fold")
             console.print(Padding(text, (0, 0, 0, block.indent), expand=False))
         elif block.rows:
@@ -44,16 +46,17 @@ def _text(cell: Cell) -> Text:
 
 def _table(table: Table) -> RichTable:
     drawn = RichTable(
-        box=box.ROUNDED if table.head else None,
-        show_header=bool(table.head),
+        box=box.SIMPLE_HEAD if table.head else None,
         header_style="dim",
+        show_header=bool(table.head),
         border_style="dim",
-        pad_edge=bool(table.head),
-        padding=(0, 1) if table.head else (0, 2, 0, 0),
+        pad_edge=False,
+        padding=(0, 2, 0, 0),
     )
-    for at in range(len(table.rows[0])):
+    columns = filled(table)
+    for at in columns:
         name = table.head[at] if table.head else ""
         drawn.add_column(name, justify="right" if at in table.right else "left", overflow="fold")
     for row in table.rows:
-        drawn.add_row(*map(_text, row))
+        drawn.add_row(*(_text(row[at]) for at in columns))
     return drawn
