@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -18,6 +19,7 @@ pytestmark = pytest.mark.cluster
 
 V1, V2, V3 = CALC[:3]
 GPU = "nvidia.com/gpu"
+SETTLED = 10.0  # seconds: what DNS may keep of a name that was denied, and the routers' next look
 
 
 def test_verbs_and_a_newer_version_steer_a_rollout(shop: Shop) -> None:
@@ -59,16 +61,26 @@ def test_what_others_change_is_put_back(shop: Shop) -> None:
         shop.kube.patch("Deployment", shop.namespace, revision, {"spec": {"replicas": 3}})
         _wait_for(shop, "Deployment", revision, lambda o: o["spec"]["replicas"] == 2)
 
-        before = _get(shop, "Service", revision)["metadata"]["uid"]
-        shop.kube.delete("Service", shop.namespace, revision)
-        _wait_for(shop, "Service", revision, lambda o: o["metadata"]["uid"] != before)
-
         data = _get(shop, "ConfigMap", router)["data"]
         spoiled = dict.fromkeys(data, "{}")
         shop.kube.patch("ConfigMap", shop.namespace, router, {"data": spoiled})
         _wait_for(shop, "ConfigMap", router, lambda o: o["data"] == data)
         shop.wait(lambda s: condition(s, "TrafficSynced") == "True", "verified routers")
     seen = load.record.summary()
+    assert seen.failed == 0, seen.explain()
+
+
+def test_a_deleted_service_comes_back_and_traffic_with_it(shop: Shop) -> None:
+    """Without it DNS denies the name, so requests fail; they do not any more once it has settled."""
+    shop.serve(V1)
+    revision = shop.status["stable"]["revision"]
+    before = _get(shop, "Service", revision)["metadata"]["uid"]
+    with shop.load() as load:
+        shop.kube.delete("Service", shop.namespace, revision)
+        _wait_for(shop, "Service", revision, lambda o: o["metadata"]["uid"] != before)
+        back = time.time() + SETTLED
+        assert until(lambda: load.record.summary(back).requests > 200, patience=PATIENCE)
+    seen = load.record.summary(back)
     assert seen.failed == 0, seen.explain()
 
 
