@@ -1,175 +1,122 @@
-"""`savedmodel inspect PATH`: what is in a SavedModel, and is it whole? Without TensorFlow.
+"""`savedmodel inspect VERSION`: what is in a SavedModel, and is it whole? Without TensorFlow.
 
-Prints what `local` read; decides nothing itself. Ends with 0 (complete), 1 (something is missing
-or malformed) or 4 (it could not be read).
+Prints what `target` read, as `inspect_data` (for programs) or `inspect_view` (for people) has it;
+decides nothing itself. Ends with 0 (complete), 1 (something is missing, malformed or damaged, or
+what was asked for is not in the file) or 4 (it could not be read).
 """
 
 from __future__ import annotations
 
-import os
 import sys
-from collections.abc import Iterator, Mapping
-from pathlib import Path
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import partial
 
 import click
 
-from savedmodel_operator.cli.local import LocalVersion, NotReadableError, read_version
-from savedmodel_operator.savedmodel import BundleIndex, GraphFacts, Signature, TensorSpec
-from savedmodel_operator.savedmodel.dtypes import python_name
-from savedmodel_operator.savedmodel.graph import PYTHON_OPS
+from savedmodel_operator.cli.inspect_data import as_dict
+from savedmodel_operator.cli.inspect_view import Detail, as_text
+from savedmodel_operator.cli.output import Exit, emit, fail, listed, output_option
+from savedmodel_operator.cli.reading import NotReadableError
+from savedmodel_operator.cli.target import StoreOptions, Version, read_target, store_options
+from savedmodel_operator.savedmodel import GraphFacts, Signature
 
-EXIT_NO, EXIT_COULD_NOT_TELL = 1, 4
+EPILOG = """
+\b
+Examples:
+  savedmodel inspect models/flowers/7
+  savedmodel inspect models/flowers/7 --all
+  savedmodel inspect models/flowers/7 --tag-set serve,gpu --signature-def classify
+  savedmodel inspect s3://models/flowers/7 --endpoint-url https://s3.example --deep
+  savedmodel inspect models/flowers/7 -o json | jq '.metaGraphs[0].signatures'
 
-
-@click.command("inspect")
-@click.argument("path", type=click.Path(path_type=Path))
-@click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text")
-@click.option("--list-ops", is_flag=True, help="Name every op of the graph, with its count.")
-def inspect(path: Path, output: str, list_ops: bool) -> None:
-    """Show tags, signatures, ops, assets and variables of a version directory."""
-    try:
-        version = read_version(path)
-    except NotReadableError as error:
-        click.echo(f"savedmodel inspect: {error}", err=True)
-        sys.exit(EXIT_COULD_NOT_TELL)
-    if output == "json":
-        import json  # the text form does without
-
-        click.echo(json.dumps(as_dict(version), indent=2, ensure_ascii=False))
-    else:
-        colour = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
-        for line in as_text(version, list_ops=list_ops):
-            click.echo(line if colour else click.unstyle(line))
-    sys.exit(0 if version.layout.complete else EXIT_NO)
+\b
+Exit codes:
+  0  the version is whole
+  1  it is not, or it has not got the tag set or signature that was asked for
+  2  usage
+  4  it could not be read
+"""
 
 
-def as_dict(version: LocalVersion) -> dict[str, Any]:
-    """Everything that was read, for programs; keys are stable, new ones may be added."""
-    facts = version.facts.to_dict() if version.facts else {"schema": None, "graphs": []}
-    return {
-        "path": str(version.path),
-        "complete": version.layout.complete,
-        "reason": version.layout.reason.value,
-        "message": version.layout.message,
-        "problems": list(version.layout.problems),
-        "files": version.listing,
-        "bytes": sum(version.listing.values()),
-        "schemaVersion": facts["schema"],
-        "metaGraphs": facts["graphs"],
-        "variables": _variables_dict(version.bundle) if version.bundle else None,
-    }
+class NotThereError(Exception):
+    """The file was read and has not got what was asked for."""
 
 
-def _variables_dict(bundle: BundleIndex) -> dict[str, Any]:
-    sizes: dict[str, int] = {}
-    for entry in bundle.entries:
-        name = entry.part_of or entry.name
-        sizes[name] = sizes.get(name, 0) + entry.size
-    return {
-        "shards": bundle.shards,
-        "tensors": [
-            {
-                "name": e.name,
-                "dtype": e.dtype,
-                "shape": None if e.shape is None else list(e.shape),
-                "bytes": sizes[e.name],
-            }
-            for e in bundle.entries
-            if not e.part_of
-        ],
-    }
+@click.command("inspect", epilog=EPILOG)
+@click.argument("version")
+@click.option(
+    "--tag-set",
+    "--tag_set",
+    metavar="TAG,…",
+    help="Only the MetaGraph with exactly these tags.",
+)
+@click.option("--signature-def", "--signature_def", metavar="KEY", help="Only this signature.")
+@click.option("--list-ops", "--list_ops", is_flag=True, help="Every op of the graph, counted.")
+@click.option("--variables", is_flag=True, help="Every variable: dtype, shape, shard, size.")
+@click.option("--files", is_flag=True, help="Every file, with its size.")
+@click.option("--all", "everything", is_flag=True, help="All of the three above.")
+@click.option("--deep", is_flag=True, help="Compare the bytes of every tensor with its checksum.")
+@output_option
+@store_options
+def inspect(
+    version: str,
+    tag_set: str | None,
+    signature_def: str | None,
+    deep: bool,
+    output: str,
+    store: StoreOptions,
+    **shown: bool,
+) -> None:
+    """Show what is in the version directory VERSION (a path or s3:// URL), and whether it is whole.
 
-
-def as_text(version: LocalVersion, *, list_ops: bool = False) -> Iterator[str]:
-    """Lines for a person, styled for a terminal."""
-    layout = version.layout
-    word = layout.reason.value
-    yield click.style(str(version.path), bold=True)
-    yield f"  {click.style(word, fg='green' if layout.complete else 'red')}: {_printable(layout.message)}"
-    for graph in version.facts.graphs if version.facts else ():
-        yield ""
-        yield from _graph(graph, list_ops=list_ops)
-    if version.bundle:
-        sizes = version.bundle.shard_sizes
-        tensors = sum(1 for entry in version.bundle.entries if not entry.part_of)
-        yield ""
-        yield (
-            f"{click.style('Variables', bold=True)}  "
-            f"{_count(tensors, 'tensor')}, {format_bytes(sum(sizes))} in "
-            f"{_count(len(sizes), 'shard')}"
-        )
-
-
-def _graph(graph: GraphFacts, *, list_ops: bool) -> Iterator[str]:
-    tags = ", ".join(map(_printable, graph.tags))
-    made = f"TensorFlow {_printable(graph.tensorflow) or 'of unknown version'}"
-    yield (
-        f"{click.style(f'MetaGraph [{tags}]', bold=True)}  {made}, "
-        f"graph version {graph.producer} (needs {graph.min_consumer})"
-    )
-    if not graph.signatures:
-        yield "  no signatures: clients cannot call it"
-    for key, signature in sorted(graph.signatures.items()):
-        yield from _signature(key, signature)
-    python = [f"{op} ({n})" for op, n in graph.ops.items() if op in PYTHON_OPS]
-    yield (
-        f"  ops      {_count(len(graph.ops), 'kind')} in {_count(graph.nodes, 'node')} and "
-        f"{_count(graph.functions, 'function')}"
-    )
-    if python:
-        warning = f"{', '.join(python)}: TensorFlow Serving cannot run them"
-        yield f"  {click.style('python', fg='red')}   {warning}"
-    if graph.absent:
-        yield f"  {click.style('absent', fg='red')}   {', '.join(map(_printable, graph.absent))}"
-    if graph.assets:
-        yield f"  assets   {', '.join(map(_printable, graph.assets))}"
-    if list_ops:
-        yield from (f"    {count:>6}  {_printable(op)}" for op, count in graph.ops.items())
-
-
-def _signature(key: str, signature: Signature) -> Iterator[str]:
-    method = _printable(signature.method) or "no method"
-    yield f"  {click.style(_printable(key), fg='cyan')}  {method}"
-    rows = [*_rows("in", signature.inputs), *_rows("out", signature.outputs)]
-    widths = [max((len(row[i]) for row in rows), default=0) for i in range(3)]
-    for row in rows:
-        cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=False)]
-        yield "    " + "  ".join([*cells, *row[3:]]).rstrip()
-
-
-def _rows(side: str, tensors: Mapping[str, TensorSpec]) -> Iterator[tuple[str, str, str, str]]:
-    for key, tensor in sorted(tensors.items()):
-        shape = "unknown rank" if tensor.shape is None else "scalar"
-        if tensor.shape:
-            shape = "[" + ", ".join("any" if n < 0 else str(n) for n in tensor.shape) + "]"
-        dtype = python_name(tensor.dtype)
-        if tensor.kind == "Composite":  # type and shape are those of its parts
-            dtype, shape = "-", "-"
-        if tensor.kind != "Dense":
-            shape += f"  {tensor.kind.lower()}: TensorFlow Serving cannot use it"
-        if tensor.has_default:
-            shape += "  has a default"
-        yield side, _printable(key), dtype, shape
-
-
-def _count(count: int, noun: str) -> str:
-    return f"{count} {noun}{'' if count == 1 else 's'}"
-
-
-def _printable(text: str) -> str:
-    """Names come from the file: no control characters may reach the terminal."""
-    return text if text.isprintable() else text.encode("unicode_escape").decode()
-
-
-def format_bytes(count: int) -> str:
-    """Bytes for a person.
-
-    >>> format_bytes(512), format_bytes(1536), format_bytes(210_000_000)
-    ('512 B', '1.5 KiB', '200.3 MiB')
+    Tags, signatures with their tensors, what wrote it, ops, assets, variables. TensorFlow is not
+    needed: only headers are read, over a store by ranges, so a model of many GiB costs kilobytes.
     """
-    size, units = float(count), ["B", "KiB", "MiB", "GiB", "TiB"]
-    while size >= 1024 and len(units) > 1:
-        size /= 1024
-        units.pop(0)
-    return f"{count} B" if units[0] == "B" else f"{size:.1f} {units[0]}"
+    detail = Detail(
+        **{name: shown[name] or shown["everything"] for name in ("list_ops", "variables", "files")}
+    )
+    try:
+        found = _select(read_target(version, store, deep), tag_set, signature_def)
+        emit(partial(as_dict, found, deep=deep), output, partial(as_text, found, detail, deep))
+    except NotReadableError as error:
+        fail("inspect", str(error))
+    except NotThereError as error:
+        fail("inspect", str(error), Exit.NO)
+    sys.exit(Exit.YES if found.layout.complete and not found.damaged else Exit.NO)
+
+
+def _select(version: Version, tag_set: str | None, signature: str | None) -> Version:
+    """Only what was asked for. Raises NotThereError, naming what is there."""
+    if version.facts is None or (tag_set is None and signature is None):
+        return version
+    graphs = version.facts.graphs
+    if tag_set is not None:
+        graphs = tuple(graph for graph in graphs if set(graph.tags) == set(tag_set.split(",")))
+        if not graphs:
+            there = [",".join(graph.tags) or "(no tags)" for graph in version.facts.graphs]
+            raise NotThereError(
+                f"{version.name} has no MetaGraph with exactly the tags {tag_set}; "
+                f"it has {listed(there, ' | ')}"
+            )
+    if signature is not None:
+        graphs = _with_signature(version, graphs, signature)
+    return replace(version, facts=replace(version.facts, graphs=graphs))
+
+
+def _with_signature(
+    version: Version, graphs: tuple[GraphFacts, ...], key: str
+) -> tuple[GraphFacts, ...]:
+    chosen = tuple(
+        replace(graph, signatures=_only(graph.signatures, key))
+        for graph in graphs
+        if key in graph.signatures
+    )
+    if not chosen:
+        there = sorted({name for graph in graphs for name in graph.signatures})
+        raise NotThereError(f"{version.name} has no signature {key}; it has {listed(there)}")
+    return chosen
+
+
+def _only(signatures: Mapping[str, Signature], key: str) -> dict[str, Signature]:
+    return {key: signatures[key]}

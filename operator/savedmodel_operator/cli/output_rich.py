@@ -50,6 +50,7 @@ def _table(table: Table) -> RichTable:
         header_style="dim",
         show_header=bool(table.head),
         border_style="dim",
+        show_edge=False,
         pad_edge=False,
         padding=(0, 2, 0, 0),
     )

@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import json
 import os
+import pty
+import re
 import shutil
+import struct
 import subprocess
 import sys
+import termios
 from pathlib import Path
 
 import pytest
+import yaml
 from click.testing import CliRunner
 
 import savedmodel_operator
 from savedmodel_operator.cli.__main__ import COMMANDS, main
-from savedmodel_operator.cli.inspect import as_dict
-from savedmodel_operator.cli.local import read_version
+from savedmodel_operator.cli.inspect_data import as_dict
+from savedmodel_operator.cli.target import read_target
+
+ROOT = str(Path(savedmodel_operator.__file__).parents[1])
 
 
 def run(*args: object) -> tuple[int, str, str]:
@@ -29,12 +38,14 @@ def test_a_whole_model_in_words(zoo):
     lines = out.splitlines()
     assert lines[0] == str(zoo.folder / "two_signatures")
     assert lines[1].startswith("  Complete: 4 files, ")
-    assert "MetaGraph [serve]  TensorFlow 2.21.0, graph version 2474 (needs 12)" in lines
+    graph = next(line for line in lines if line.startswith("MetaGraph [serve]  "))
+    assert graph.endswith("TensorFlow 2.21.0, graph version 2474 (needs 12)")
     assert "  wide  tensorflow/serving/predict" in lines
-    assert "    in   flag  bool     scalar" in lines
-    assert "    in   ids   int64    unknown rank" in lines
-    assert "    in   x  float32  [any, 4]" in lines
-    assert lines[-1].startswith("Variables  2 tensors, ")
+    assert "    in   flag  bool     scalar        wide_flag:0" in lines
+    assert "    in   ids   int64    unknown rank  wide_ids:0" in lines
+    assert "    in   x     float32  [any, 4]  serving_default_x:0" in lines
+    assert any(line.startswith("Variables  2 tensors, ") for line in lines)
+    assert lines[-1].endswith(" read in 2 reads")
     assert "\x1b" not in out
 
 
@@ -55,7 +66,7 @@ def test_what_serving_cannot_do_is_said(zoo):
 def test_ops_are_listed_on_request(zoo):
     folder = zoo.folder / "module"
     count = zoo.truth["module"]["graphs"][0]["ops"]["MatMul"]
-    assert f"{count:>10}  MatMul" in run("inspect", "--list-ops", folder)[1]
+    assert re.search(rf"^ +{count}  MatMul$", run("inspect", "--list-ops", folder)[1], re.M)
     assert "MatMul" not in run("inspect", folder)[1]
 
 
@@ -70,7 +81,74 @@ def test_json_for_programs(zoo):
     assert found["metaGraphs"][0]["ops"] == graph["ops"]
     tensors = {t["name"]: t["shape"] for t in found["variables"]["tensors"]}
     assert tensors == {k: v["shape"] for k, v in zoo.truth["sharded"]["variables"].items()}
-    assert found == as_dict(read_version(zoo.folder / "sharded"))
+    assert found == as_dict(read_target(str(zoo.folder / "sharded")))
+
+
+def test_one_tag_set_or_signature(zoo):
+    folder = zoo.folder / "two_signatures"
+    code, out, _ = run("inspect", folder, "--tag-set", "serve", "--signature-def", "wide")
+    assert code == 0
+    assert "  wide  " in out
+    assert "serving_default" not in out
+    found = json.loads(run("inspect", folder, "--signature_def", "wide", "-o", "json")[1])
+    assert list(found["metaGraphs"][0]["signatures"]) == ["wide"]
+    code, out, err = run("inspect", folder, "--tag-set", "serve,gpu")
+    assert (code, out) == (1, "")
+    assert "no MetaGraph with exactly the tags serve,gpu; it has serve" in err
+    code, _, err = run("inspect", folder, "--signature-def", "narrow")
+    assert code == 1
+    assert "has no signature narrow; it has serving_default, wide" in err
+
+
+def test_all_has_the_long_lists(zoo):
+    folder = zoo.folder / "sharded"
+    out = run("inspect", folder, "--all")[1]
+    for name, tensor in zoo.truth["sharded"]["variables"].items():
+        row = next(line for line in out.splitlines() if line.strip().startswith(f"{name}  "))
+        if tensor["shape"]:
+            assert str(tensor["shape"]) in row
+    for key in zoo.listing("sharded"):
+        assert f"  {key}  " in out
+    assert "variables.data" not in run("inspect", folder)[1]
+
+
+def test_yaml_says_what_json_says(zoo):
+    folder = zoo.folder / "two_signatures"
+    as_yaml = yaml.safe_load(run("inspect", folder, "-o", "yaml")[1])
+    assert as_yaml == json.loads(run("inspect", folder, "-o", "json")[1])
+
+
+def on_a_terminal(*args: object, **environment: str) -> str:
+    """What a person sees: the command under a pseudo-terminal of 100 columns."""
+    leader, follower = pty.openpty()
+    fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 100, 0, 0))
+    kept = {k: v for k, v in os.environ.items() if k not in ("NO_COLOR", "COLUMNS", "FORCE_COLOR")}
+    command = [sys.executable, "-m", "savedmodel_operator.cli.__main__", *map(str, args)]
+    process = subprocess.Popen(
+        command,
+        stdout=follower,
+        stderr=follower,
+        env={**kept, "PYTHONPATH": ROOT, "TERM": "xterm", **environment},
+    )
+    os.close(follower)
+    shown = b""
+    with contextlib.suppress(OSError):  # Linux ends a terminal that nobody holds with EIO
+        while chunk := os.read(leader, 65536):
+            shown += chunk
+    os.close(leader)
+    assert process.wait(timeout=60) == 0, shown
+    return shown.decode()
+
+
+def test_a_terminal_gets_tables_and_colour_unless_told_otherwise(zoo):
+    folder = zoo.folder / "two_signatures"
+    shown = on_a_terminal("inspect", folder)
+    assert "\x1b[1;32mComplete" in shown
+    assert "─────" in shown
+    bare = on_a_terminal("inspect", folder, NO_COLOR="1")
+    assert "\x1b[1;32m" not in bare
+    assert "─────" in bare
+    assert "Complete: 4 files" in re.sub("\x1b\\[[0-9;]*m", "", bare)
 
 
 @pytest.fixture
@@ -146,12 +224,13 @@ def test_a_start_imports_only_what_it_needs(zoo):
         "from savedmodel_operator.cli.__main__ import main\n"
         "try:\n    main(['inspect', sys.argv[1]])\n"
         "except SystemExit as end:\n    assert not end.code\n"
-        "heavy = {'boto3', 'kubernetes', 'kopf', 'aiohttp', 'msgspec', 'rich', 'tensorflow', 'json'}\n"
+        "heavy = {'boto3', 'kubernetes', 'kopf', 'aiohttp', 'msgspec', 'rich', 'tensorflow'}\n"
+        "heavy |= {'json', 'yaml', 'numpy', 'asyncio'}\n"
         "assert not heavy & set(sys.modules), heavy & set(sys.modules)\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", code, str(zoo.folder / "module")],
-        env={**os.environ, "PYTHONPATH": str(Path(savedmodel_operator.__file__).parents[1])},
+        env={**os.environ, "PYTHONPATH": ROOT},
         capture_output=True,
         text=True,
         check=False,

@@ -15,7 +15,8 @@ MODULES = (
     "gate.compatibility",
     "gate.finding",
     "gate.verdict",
-    "cli.inspect",
+    "cli.inspect_view",
+    "cli.output",
 )
 
 

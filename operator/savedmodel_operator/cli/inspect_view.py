@@ -1,0 +1,148 @@
+"""What `inspect` says to people: lines and tables for `output`. Must not judge or read.
+
+Neighbours: `inspect` calls it, `inspect_data` is the same for programs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from savedmodel_operator.cli.inspect_data import tensor_sizes
+from savedmodel_operator.cli.output import Block, Cell, Styled, Table, count_of, format_bytes, line
+from savedmodel_operator.cli.target import Version
+from savedmodel_operator.savedmodel import BundleIndex, GraphFacts, TensorSpec
+from savedmodel_operator.savedmodel.dtypes import python_name
+from savedmodel_operator.savedmodel.graph import PYTHON_OPS
+
+
+@dataclass(frozen=True)
+class Detail:
+    """Which long lists are wanted."""
+
+    list_ops: bool = False
+    variables: bool = False
+    files: bool = False
+
+
+def as_text(version: Version, detail: Detail, deep: bool = False) -> Iterator[Block]:
+    """The whole answer, the verdict first."""
+    yield line(Styled(version.name, "title"))
+    yield from _state(version, deep)
+    for graph in version.facts.graphs if version.facts else ():
+        yield line()
+        yield from _graph(graph, list_ops=detail.list_ops)
+    if version.bundle:
+        yield line()
+        yield from _variables(version.bundle, every=detail.variables)
+    if detail.files:
+        yield line()
+        yield line(Styled("Files", "title"), f"  {count_of(len(version.listing), 'file')}")
+        rows = tuple((key, format_bytes(size)) for key, size in sorted(version.listing.items()))
+        yield Table(rows, right=(1,))
+    yield line()
+    yield line(
+        Styled(
+            f"{format_bytes(version.bytes_read)} read in {count_of(version.reads, 'read')}", "dim"
+        )
+    )
+
+
+def _state(version: Version, deep: bool) -> Iterator[Block]:
+    layout = version.layout
+    word = Styled(layout.reason.value, "good" if layout.complete else "bad")
+    yield line(word, f": {layout.message}", indent=2)
+    if not deep:
+        return
+    for damage in version.damaged:
+        yield line(Styled("Damaged", "bad"), f": {damage}", indent=2)
+    if version.bundle and not version.damaged:
+        yield line(Styled("Intact", "good"), ": every tensor has its checksum", indent=2)
+
+
+def _graph(graph: GraphFacts, *, list_ops: bool) -> Iterator[Block]:
+    made = [graph.origin, f"TensorFlow {graph.tensorflow or 'of unknown version'}"]
+    made.append(f"graph version {graph.producer} (needs {graph.min_consumer})")
+    title = f"MetaGraph [{', '.join(graph.tags)}]"
+    yield line(Styled(title, "title"), "  ", ", ".join(filter(None, made)))
+    if not graph.signatures:
+        yield line("no signatures: clients cannot call it", indent=2)
+    for key, signature in sorted(graph.signatures.items()):
+        yield line(Styled(key, "name"), f"  {signature.method or 'no method'}", indent=2)
+        rows = (*_rows("in", signature.inputs), *_rows("out", signature.outputs))
+        yield Table(rows, ("", "name", "dtype", "shape", "tensor", "remark"), indent=4)
+    yield from _contents(graph)
+    if list_ops:
+        counts = tuple((str(count), op) for op, count in graph.ops.items())
+        yield Table(counts, indent=4, right=(0,))
+
+
+def _contents(graph: GraphFacts) -> Iterator[Block]:
+    ops = (
+        f"{count_of(len(graph.ops), 'kind')} in {count_of(graph.nodes, 'node')} and "
+        f"{count_of(graph.functions, 'function')}"
+    )
+    rows: list[tuple[Cell, ...]] = [("ops", ops)]
+    python = [f"{op} ({n})" for op, n in graph.ops.items() if op in PYTHON_OPS]
+    if python:
+        warning = f"{', '.join(python)}: TensorFlow Serving cannot run them"
+        rows.append((Styled("python", "bad"), warning))
+    if graph.undeclared:
+        rows.append(("undeclared", f"{', '.join(graph.undeclared)}: not in stripped_op_list"))
+    if graph.absent:
+        warning = f"{', '.join(graph.absent)}: named by signatures, not in the graph"
+        rows.append((Styled("absent", "bad"), warning))
+    if graph.assets:
+        rows.append(("assets", ", ".join(graph.assets)))
+    if graph.init_op:
+        rows.append(("init op", "yes"))
+    yield Table(tuple(rows))
+
+
+def _rows(side: str, tensors: Mapping[str, TensorSpec]) -> Iterator[tuple[Cell, ...]]:
+    for key, tensor in sorted(tensors.items()):
+        dense = tensor.kind == "Dense"
+        dtype, shape = python_name(tensor.dtype), shape_of(tensor.shape)
+        if tensor.kind == "Composite":  # type and shape are those of its parts
+            dtype, shape = "-", "-"
+        remarks: list[str] = []
+        if not dense:
+            remarks.append(f"{tensor.kind.lower()}: TensorFlow Serving cannot use it")
+        if tensor.has_default:
+            remarks.append("has a default")
+        names = ", ".join(tensor.tensors)
+        yield side, Styled(key, "name"), dtype, shape, names, Styled("; ".join(remarks), "warn")
+
+
+def shape_of(shape: tuple[int, ...] | None) -> str:
+    """A shape for a person.
+
+    >>> shape_of((-1, 4)), shape_of(()), shape_of(None)
+    ('[any, 4]', 'scalar', 'unknown rank')
+    """
+    if shape is None:
+        return "unknown rank"
+    return f"[{', '.join('any' if n < 0 else str(n) for n in shape)}]" if shape else "scalar"
+
+
+def _variables(bundle: BundleIndex, *, every: bool) -> Iterator[Block]:
+    tensors = [entry for entry in bundle.entries if not entry.part_of]
+    total = format_bytes(sum(bundle.shard_sizes))
+    yield line(
+        Styled("Variables", "title"),
+        f"  {count_of(len(tensors), 'tensor')}, {total} in "
+        f"{count_of(len(bundle.shard_sizes), 'shard')}",
+    )
+    if every:
+        sizes = tensor_sizes(bundle)
+        rows = tuple(
+            (
+                e.name,
+                python_name(e.dtype),
+                shape_of(e.shape),
+                str(e.shard),
+                format_bytes(sizes[e.name]),
+            )
+            for e in tensors
+        )
+        yield Table(rows, ("name", "dtype", "shape", "shard", "size"), right=(3, 4))
