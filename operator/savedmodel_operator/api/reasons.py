@@ -27,6 +27,7 @@ class Reason(StrEnum):
     ObjectChanged = "ObjectChanged"
     ObjectGone = "ObjectGone"
     ChecksumMismatch = "ChecksumMismatch"
+    TensorDamaged = "TensorDamaged"
     DiskFull = "DiskFull"
     DiskFailed = "DiskFailed"
     TooManyObjects = "TooManyObjects"

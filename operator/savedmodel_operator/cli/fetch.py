@@ -31,6 +31,7 @@ _VERDICTS = frozenset(
         Reason.ObjectChanged,
         Reason.ObjectGone,
         Reason.ChecksumMismatch,
+        Reason.TensorDamaged,
         Reason.HostileKey,
         Reason.MalformedLock,
     }

@@ -18,8 +18,10 @@ CRASHES = 3
 """Restarts after which a crashing container is a crash loop: the first may be the node's fault,
 and TF Serving retries loads by itself."""
 
-FATAL_FETCHES = frozenset({Reason.ObjectChanged, Reason.ObjectGone, Reason.ChecksumMismatch})
-"""The locked bytes are not to be had; retrying the same lock cannot help."""
+FATAL_FETCHES = frozenset(
+    {Reason.ObjectChanged, Reason.ObjectGone, Reason.ChecksumMismatch, Reason.TensorDamaged}
+)
+"""The locked bytes are not to be had, or damaged; retrying the same lock cannot help."""
 
 _IMAGE_REASONS = frozenset(
     {

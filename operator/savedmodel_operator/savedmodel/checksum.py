@@ -24,7 +24,7 @@ from math import prod
 
 import google_crc32c
 
-from savedmodel_operator.savedmodel.bundle import BundleEntry, BundleIndex, mask, unmask
+from savedmodel_operator.savedmodel.bundle import FILE, BundleEntry, BundleIndex, mask, unmask
 from savedmodel_operator.savedmodel.wire import MalformedModel, Source
 
 CHUNK_BYTES = 1024 * 1024
@@ -35,7 +35,8 @@ MAX_OVERLAP = 4
 this (20,000 tensors over one shard of a gigabyte) is refused, not followed."""
 
 _LENGTHS_AT_ONCE = 64 * 1024
-_UINT32 = 2**32
+_UINT32, _UINT64 = 2**32, 2**64
+_VARINT_BYTES = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,12 +69,17 @@ def find_damage(
     in it, `chunk` is the size of a read in bytes. Raises MalformedModel for an index that no
     writer makes; what a source raises passes.
     """
-    if sum(e.size for e in index.entries) > MAX_OVERLAP * sum(index.shard_sizes):
-        raise MalformedModel(0, "its tensors share bytes", "variables/variables.index")
+    refuse_overlap(index)
     for number, key in enumerate(index.shards):
         entries = [e for e in index.entries if e.shard == number and e.size]
         if entries and (only is None or key in only):
             yield from check_shard(entries, key, open_shard(key), chunk)
+
+
+def refuse_overlap(index: BundleIndex) -> None:
+    """Raises MalformedModel where checking would take longer than the bytes are long."""
+    if sum(e.size for e in index.entries) > MAX_OVERLAP * sum(index.shard_sizes):
+        raise MalformedModel(0, "its tensors share bytes", FILE)
 
 
 def check_shard(
@@ -100,9 +106,9 @@ def _sum(entry: BundleEntry, reader: _Reader) -> int | None:
     kind = entry.dtype.removesuffix("_REF")
     try:
         if kind == "DT_STRING":
-            crc = _strings(prod(entry.shape or ()), reader)
+            crc = _strings(_elements(entry), reader)
         elif kind == "DT_VARIANT":
-            crc = _variants(prod(entry.shape or ()), reader)
+            crc = _variants(_elements(entry), reader)
         else:
             return reader.extend(0, entry.size)
     except _Garbled:
@@ -110,10 +116,16 @@ def _sum(entry: BundleEntry, reader: _Reader) -> int | None:
     return crc if reader.left == 0 else None
 
 
+def _elements(entry: BundleEntry) -> int:
+    if entry.shape is None or min(entry.shape, default=0) < 0:
+        raise _Garbled
+    return prod(entry.shape)
+
+
 def _strings(count: int, reader: _Reader) -> int:
     crc, total = 0, 0
     while count:
-        lengths = [reader.varint() for _ in range(min(count, _LENGTHS_AT_ONCE))]
+        lengths = reader.varints(min(count, _LENGTHS_AT_ONCE))
         count -= len(lengths)
         total += sum(lengths)
         crc = google_crc32c.extend(crc, _little_endian(lengths))
@@ -126,7 +138,7 @@ def _strings(count: int, reader: _Reader) -> int:
 def _variants(count: int, reader: _Reader) -> int:
     crc = 0
     for _ in range(count):
-        length = reader.varint()
+        (length,) = reader.varints(1)
         crc = google_crc32c.extend(crc, length.to_bytes(8, "little"))
         crc = reader.extend(crc, length)
         stored = reader.take(4)
@@ -192,18 +204,32 @@ class _Reader:
             self._position += len(part)
         return taken
 
-    def varint(self) -> int:
-        """The next number of at most ten bytes."""
-        value = 0
-        for shift in range(0, 70, 7):
-            if self._position >= self._end:
+    def varints(self, count: int) -> list[int]:
+        """The next so many numbers, each of at most ten bytes."""
+        values = list[int]()
+        value = shift = 0
+        while len(values) < count:
+            if not self.left:
                 raise _Garbled
-            byte = self._buffer[self._fill()]
-            self._position += 1
-            value |= (byte & 0x7F) << shift
-            if byte < 0x80:
-                return value
-        raise _Garbled
+            index = self._fill()
+            room = min(self.left, _VARINT_BYTES * (count - len(values)))
+            stop = min(len(self._buffer), index + room)
+            for used, byte in enumerate(self._buffer[index:stop], 1):
+                value |= (byte & 0x7F) << shift
+                shift += 7
+                if byte >= 0x80:
+                    if shift >= 7 * _VARINT_BYTES:
+                        raise _Garbled
+                    continue
+                if value >= _UINT64:
+                    raise _Garbled
+                values.append(value)
+                value = shift = 0
+                if len(values) == count:
+                    self._position += used
+                    return values
+            self._position += stop - index
+        return values
 
     def _fill(self) -> int:
         """The place of the next byte in the buffer."""

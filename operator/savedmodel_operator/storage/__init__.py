@@ -2,6 +2,6 @@
 
 `discover` turns a bucket into an `api.source.SourceView` for the planner; `fetch` turns a lock
 into a model directory inside a pod. `versions`, `checksum`, `lock` and `guard` judge and compute;
-`s3` over `guarded` is what opens connections for the operator, `transfer` for the fetcher, and
-`fetch` alone writes files.
+`s3` over `guarded` is what opens connections for the operator, `transfer` for the fetcher;
+`fetch` writes files and `tensors` has the last look at them.
 """

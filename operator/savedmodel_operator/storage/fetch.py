@@ -2,7 +2,8 @@
 
 Runs in the init container of every model pod (`cli.fetch`). It asks the store only for what the
 lock says (`transfer`), verifies sizes and checksums, writes into `.staging-FINGERPRINT` beside
-the destination, fsyncs, and renames to the canonical version number. A run that was killed is
+the destination, has the tensors' own checksums compared (`tensors`), fsyncs, and renames to the
+canonical version number. A run that was killed is
 continued: files below `tree/` are whole (and verified again), those in `parts/` are not.
 
     DESTINATION/.staging-1a2b…/parts/17      being written, by index in the lock
@@ -32,6 +33,7 @@ from savedmodel_operator.api.reasons import Reason
 from savedmodel_operator.api.source import Lock, LockedObject
 from savedmodel_operator.storage.base import StorageError
 from savedmodel_operator.storage.checksum import Checksum
+from savedmodel_operator.storage.tensors import expect_whole_tensors
 from savedmodel_operator.storage.transfer import Transfer
 from savedmodel_operator.storage.versions import tree_fault
 
@@ -79,8 +81,8 @@ class _Job:
 def fetch(lock: Lock, destination: Path, transfer: Transfer, workers: int = WORKERS) -> Fetched:
     """Makes `destination/NUMBER` hold exactly the lock's objects. Idempotent.
 
-    Raises StorageError: ObjectChanged, ObjectGone, ChecksumMismatch, DiskFull, Forbidden,
-    NoSuchBucket, StorageUnavailable, HostileKey.
+    Raises StorageError: ObjectChanged, ObjectGone, ChecksumMismatch, TensorDamaged, DiskFull,
+    Forbidden, NoSuchBucket, StorageUnavailable, HostileKey.
     """
     fault = tree_fault(o.key for o in lock.objects)
     if fault is not None:
@@ -97,6 +99,7 @@ def fetch(lock: Lock, destination: Path, transfer: Transfer, workers: int = WORK
         run = _Run(lock, staging, transfer, workers)
         _sweep(destination, keep=staging)
         copied, objects = run.execute()
+        expect_whole_tensors(staging / "tree", lock.number, workers)
         if final.exists():  # there, but not what the lock says
             final.rename(staging / "replaced")
         (staging / "tree").rename(final)

@@ -53,6 +53,16 @@ CASES: dict[str, tuple[PodView, Reason | None, bool]] = {
         Reason.ObjectChanged,
         False,
     ),
+    "damaged tensors": (
+        pod(initContainerStatuses=[fetched("TensorDamaged", 1)]),
+        Reason.TensorDamaged,
+        True,
+    ),
+    "damaged tensors once": (
+        pod(initContainerStatuses=[fetched("TensorDamaged", 0)]),
+        Reason.TensorDamaged,
+        False,
+    ),
     "store away": (
         pod(initContainerStatuses=[fetched("StorageUnavailable", 9)]),
         Reason.StorageUnavailable,
