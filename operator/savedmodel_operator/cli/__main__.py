@@ -25,7 +25,10 @@ class Entry(NamedTuple):
 
 
 COMMANDS = {
+    "check": Entry("savedmodel_operator.cli.check", "Say whether a version may replace another."),
+    "diff": Entry("savedmodel_operator.cli.diff", "Show what differs between two versions."),
     "fetch": Entry("savedmodel_operator.cli.fetch", "Fetch the version that a lock names."),
+    "run": Entry("savedmodel_operator.cli.run", "Call a model, live or on this machine."),
     "inspect": Entry("savedmodel_operator.cli.inspect", "Show what is in a SavedModel."),
 }
 
