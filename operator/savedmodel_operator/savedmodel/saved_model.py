@@ -8,8 +8,9 @@ of 16 MiB, and the facts themselves, which `facts.MAX_STORED` bounds. Time stays
 key given twice) is refused, so that the operator and the server cannot see different models.
 
 Field numbers: SavedModel {1 schema version, 2 meta_graphs}, MetaGraphDef {1 meta_info_def,
-2 graph_def, 5 signature_def, 6 asset_file_def, 7 object_graph_def}, MetaInfoDef {4 tags,
-5 tensorflow_version}, AssetFileDef {2 filename}, SignatureDef {1 inputs, 2 outputs, 3 method_name,
+2 graph_def, 5 signature_def, 6 asset_file_def, 7 object_graph_def}, MetaInfoDef
+{2 stripped_op_list {1 op {1 name, 4 attr {1 name}}}, 4 tags, 5 tensorflow_version,
+7 stripped_default_attrs}, AssetFileDef {2 filename}, SignatureDef {1 inputs, 2 outputs, 3 method_name,
 4 defaults}, TensorInfo {1 name, 2 dtype, 3 tensor_shape, 4 coo_sparse, 5 composite_tensor},
 CompositeTensor {2 components}, TensorShapeProto {2 dim {1 size}, 3 unknown_rank}.
 """
@@ -30,6 +31,7 @@ from savedmodel_operator.savedmodel.facts import (
     stored_size,
 )
 from savedmodel_operator.savedmodel.graph import scan_graph
+from savedmodel_operator.savedmodel.origin import GLOBAL_STEP, Root, name_origin, read_root
 from savedmodel_operator.savedmodel.wire import LEN, VARINT, Field, Source, Window, signed
 
 FILE = "saved_model.pb"
@@ -70,7 +72,9 @@ class _Draft:
     tensorflow: str = ""
     signatures: dict[str, Signature] = field(default_factory=dict)
     assets: list[str] = field(default_factory=list)
-    object_graph: bool = False
+    declared: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    stripped_defaults: bool = False
+    root: Root | None = None
 
 
 class _Reader:
@@ -108,7 +112,7 @@ class _Reader:
             elif part.number == 6:
                 draft.assets.append(self._asset(part))
             elif part.number == 7:
-                draft.object_graph = True
+                draft.root = read_root(window, part)
         return self._finish(draft, meta)
 
     def _finish(self, draft: _Draft, meta: Field) -> GraphFacts:
@@ -120,17 +124,17 @@ class _Reader:
             for name in tensor.tensors
         }
         graph = draft.graph or Field(2, LEN, 0, meta.end, meta.end)
-        scan = scan_graph(self._window, graph, names.values())
+        scan = scan_graph(self._window, graph, {GLOBAL_STEP, *names.values()})
         ops = scan.op_counts()
         absent = tuple(sorted(name for name, node in names.items() if node not in scan.found))
-        for text in (*ops, *absent):
+        undeclared = tuple(op for op in ops if op not in draft.declared) if draft.declared else ()
+        for text in (*ops, *absent, *undeclared):
             self._store(stored_size(text) + _PER_DIMENSION, graph.start)
-        self._store(_PER_DIMENSION * (20 + len(scan.bad_consumers)), graph.start)
+        self._store(_PER_DIMENSION * (30 + len(scan.bad_consumers)), graph.start)
+        signatures = {k: s for k, s in draft.signatures.items() if k not in INTERNAL_SIGNATURES}
         return GraphFacts(
             tags=tuple(sorted(draft.tags)),
-            signatures={
-                key: s for key, s in draft.signatures.items() if key not in INTERNAL_SIGNATURES
-            },
+            signatures=signatures,
             ops=ops,
             tensorflow=draft.tensorflow,
             producer=scan.producer,
@@ -141,17 +145,49 @@ class _Reader:
             assets=tuple(draft.assets),
             absent=absent,
             init_op="__saved_model_init_op" in draft.signatures,
-            object_graph=draft.object_graph,
+            object_graph=draft.root is not None,
+            origin=name_origin(draft.root, signatures, scan.found, draft.tensorflow),
+            declared=draft.declared,
+            undeclared=undeclared,
+            stripped_defaults=draft.stripped_defaults,
         )
 
     def _meta_info(self, info: Field, draft: _Draft) -> None:
-        once = set[int]()
-        for part in self._window.fields(info.start, info.end):
-            if part.number == 4:
+        window, once = self._window, set[int]()
+        for part in window.fields(info.start, info.end):
+            if part.number in (2, 5, 7):
+                self._only_once(part, once, "meta_info_def")
+            if part.number == 2:
+                self._op_list(window.expect(part, LEN, "stripped_op_list"), draft.declared)
+            elif part.number == 4:
                 draft.tags.append(self._text(part, "a tag"))
             elif part.number == 5:
-                self._only_once(part, once, "meta_info_def")
                 draft.tensorflow = self._text(part, "tensorflow_version")
+            elif part.number == 7:
+                draft.stripped_defaults = bool(window.expect(part, VARINT, "a flag").value)
+
+    def _op_list(self, ops: Field, into: dict[str, tuple[str, ...]]) -> None:
+        """The ops that the producer used, with the attributes it knew of each."""
+        window = self._window
+        for op in window.fields(ops.start, ops.end):
+            if op.number != 1:
+                continue
+            window.expect(op, LEN, "an op definition")
+            name, attributes = "", list[str]()
+            for part in window.fields(op.start, op.end):
+                if part.number == 1:
+                    name = self._text(part, "the name of an op")
+                elif part.number == 4:
+                    attributes.append(self._attribute(window.expect(part, LEN, "an attribute")))
+            self._store(_PER_DIMENSION, op.start)
+            into[name] = tuple(attributes)
+
+    def _attribute(self, attribute: Field) -> str:
+        """Its name, which every writer puts first."""
+        for part in self._window.fields(attribute.start, attribute.end):
+            if part.number == 1:
+                return self._text(part, "the name of an attribute")
+        return ""
 
     def _asset(self, asset: Field) -> str:
         name = ""
