@@ -1,0 +1,83 @@
+"""One difference between two signatures and its row of the table. Pure.
+
+Made by `inputs`, `outputs`, `examples` and `compatibility`; turned into a `Finding` for the kinds
+of client that the user listed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from savedmodel_operator.api.reasons import Reason
+from savedmodel_operator.gate.finding import CLIENTS, Finding, Severity
+from savedmodel_operator.gate.table import TABLE, Effect, Row
+from savedmodel_operator.gate.tensors import shown_shape
+from savedmodel_operator.gate.verdict import short
+from savedmodel_operator.savedmodel.facts import TensorSpec
+
+Tensors = Mapping[str, TensorSpec]
+"""The inputs or the outputs of a signature by their keys."""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """`path` is exact, as `serving_default.outputs.y`; `change` is short, as `removed` or `4 → 5`;
+    `fact` says it in words."""
+
+    row: Row
+    path: str
+    change: str
+    fact: str
+    advice: str = ""
+
+    def finding(self, clients: Iterable[str] = CLIENTS) -> Finding:
+        """What it means for these kinds of client."""
+        listed = set(clients)
+        asked = {c: self.row.effects[c] for c in CLIENTS if c in listed}
+        broken = tuple(c for c, effect in asked.items() if effect.breaks)
+        risky = tuple(c for c, effect in asked.items() if effect is Effect.Risk)
+        severity = Severity.Break if broken else Severity.Risk if risky else Severity.Info
+        may = any(asked[client] is Effect.Depends for client in broken)
+        harmless = severity is Severity.Info
+        return Finding(
+            check="compatibility",
+            severity=severity,
+            path=self.path,
+            fact=self.fact,
+            change=self.change,
+            clients=broken or risky,
+            who="" if harmless else self.row.who,
+            advice="" if harmless else self.advice or self.row.advice,
+            source=self.row.source,
+            row=self.row.id,
+            effects={client: str(effect) for client, effect in self.row.effects.items()},
+            doubt=self.row.doubt if may else "",
+            reason=Reason.IncompatibleSignature,
+        )
+
+
+def found(row: str, path: str, change: str, fact: str, advice: str = "") -> Difference:
+    """A difference that belongs to this row."""
+    return Difference(TABLE[row], path, change, fact, advice)
+
+
+def at(path: str, key: str) -> str:
+    """The path of a key that the exporter chose.
+
+    >>> at("serving_default.inputs", "x")
+    'serving_default.inputs.x'
+    """
+    return f"{path}.{short(key)}"
+
+
+def unserved(row: str, path: str, old: TensorSpec, new: TensorSpec) -> Iterator[Difference]:
+    """All that changed of a tensor that was sparse or composite: no client could use it."""
+    changes = (
+        (path, old.kind, new.kind),
+        (f"{path}.dtype", old.dtype, new.dtype),
+        (f"{path}.shape", shown_shape(old.shape), shown_shape(new.shape)),
+    )
+    for place, before, after in changes:
+        if before != after:
+            yield found(row, place, f"{before} → {after}", f"changed {before} → {after}")
