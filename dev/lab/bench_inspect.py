@@ -56,14 +56,14 @@ MODELS = {"small": "4000", "mobilenet": "mobilenet", "large": str(200 * 1024 * 1
 """Name → bytes of the constant in the graph, or the Keras application."""
 
 READ = """
-import os, sys, time
-from savedmodel_operator.cli.local import FileSource
+import sys, time
+from savedmodel_operator.cli.folder import FileSource
 from savedmodel_operator.savedmodel import read_saved_model
 
-descriptor = os.open(sys.argv[1], os.O_RDONLY)
+source = FileSource(sys.argv[1])
 for _ in range(21):
     start, cpu = time.perf_counter(), time.process_time()
-    read_saved_model(FileSource(descriptor))
+    read_saved_model(source)
     print(time.perf_counter() - start, time.process_time() - cpu)
 """
 

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from functools import cached_property, wraps
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import click
 
@@ -27,6 +28,9 @@ from savedmodel_operator.savedmodel import (
 from savedmodel_operator.savedmodel.bundle import MAX_INDEX_BYTES
 from savedmodel_operator.savedmodel.layout import INDEX, PB, Layout, check_layout
 
+if TYPE_CHECKING:
+    from savedmodel_operator.savedmodel.extras import Extras
+
 R = TypeVar("R")
 
 
@@ -42,7 +46,6 @@ class StoreOptions:
 
 def store_options(command: Callable[..., R]) -> Callable[..., R]:
     """Adds the options of a bucket to a command, which gets them as `store: StoreOptions`."""
-    from functools import wraps
 
     @wraps(command)
     def wrapped(*args: Any, **given: Any) -> R:
@@ -111,6 +114,14 @@ class Version:
     def reads(self) -> int:
         """Ranges asked for so far."""
         return self.meter.reads
+
+    @cached_property
+    def extras(self) -> Extras:
+        """What lies beside graph and weights; read when it is first asked for, a warm-up file
+        whole. Raises NotReadableError."""
+        from savedmodel_operator.savedmodel.extras import read_extras
+
+        return read_extras(self.listing, self.open)
 
     def open(self, key: str) -> Source:
         """The bytes of a listed file. Raises NotReadableError, here and while they are read."""
