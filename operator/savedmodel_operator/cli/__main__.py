@@ -28,8 +28,10 @@ COMMANDS = {
     "check": Entry("savedmodel_operator.cli.check", "Say whether a version may replace another."),
     "diff": Entry("savedmodel_operator.cli.diff", "Show what differs between two versions."),
     "fetch": Entry("savedmodel_operator.cli.fetch", "Fetch the version that a lock names."),
+    "openapi": Entry("savedmodel_operator.cli.openapi", "Describe a version's REST API."),
     "run": Entry("savedmodel_operator.cli.run", "Call a model, live or on this machine."),
     "inspect": Entry("savedmodel_operator.cli.inspect", "Show what is in a SavedModel."),
+    "lint": Entry("savedmodel_operator.cli.lint", "Validate manifests without a cluster."),
 }
 
 INTERRUPTED = 130
