@@ -34,16 +34,16 @@ PREFIX = "flowers/7/"
 MIB = 1024 * 1024
 
 
-def make_lock(bucket: Bucket, heads: bool = True) -> Lock:
-    """The lock of everything under PREFIX, with or without HEADs on every object."""
+def make_lock(bucket: Bucket, heads: bool = True, prefix: str = PREFIX) -> Lock:
+    """The lock of everything under the prefix, with or without HEADs on every object."""
     store = bucket.store()
     objects = []
-    for item in store.objects(PREFIX):
+    for item in store.objects(prefix):
         detail = store.detail(item) if heads else ObjectDetail(None, md5_of_etag(item.etag))
-        key = item.key.removeprefix(PREFIX)
+        key = item.key.removeprefix(prefix)
         objects.append(LockedObject(key, item.size, item.etag, detail.version_id, detail.checksum))
     found = tuple(objects)
-    return Lock(bucket.name, PREFIX, 7, "7", fingerprint_objects(found), found)
+    return Lock(bucket.name, prefix, 7, "7", fingerprint_objects(found), found)
 
 
 def run(lock: Lock, access: Access, destination: Path, **more: Any) -> Fetched:

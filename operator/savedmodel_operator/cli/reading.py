@@ -58,9 +58,18 @@ def no_version(name: str, names: Iterable[str]) -> NotReadableError:
     if versions:
         more = ", …" * (len(versions) > _NAMED)
         shown = f"{', '.join(versions[:_NAMED])}{more}"
-        hint = f"; it holds the versions {shown}: name one of them"
+        hint = f"; it holds the versions {shown}: name one of them{_doubles(versions)}"
     text = f"{name} is no version directory: there is no saved_model.pb in it{hint}"
     return NotReadableError(text)
+
+
+def _doubles(versions: Iterable[str]) -> str:
+    """Two names of one number: the operator refuses both."""
+    by_number: dict[int, list[str]] = {}
+    for name in versions:
+        by_number.setdefault(int(name), []).append(name)
+    double = next((names for names in by_number.values() if names[1:]), None)
+    return f" ({' and '.join(sorted(double)[:4])} are one number)" if double else ""
 
 
 def looks_like_version(key: str) -> bool:

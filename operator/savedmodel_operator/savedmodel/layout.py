@@ -19,7 +19,7 @@ from savedmodel_operator.savedmodel.bundle import BundleIndex
 from savedmodel_operator.savedmodel.facts import GraphFacts, ModelFacts
 from savedmodel_operator.savedmodel.wire import MalformedModel
 
-PB, PBTXT, CPB = saved_model.FILE, "saved_model.pbtxt", "saved_model.cpb"
+PB, PBTXT, CPB = saved_model.FILE, saved_model.TEXT_FILE, "saved_model.cpb"
 INDEX = bundle_file.FILE
 
 VARIABLE_OPS = frozenset({"VarHandleOp", "Variable", "VariableV2", "AutoReloadVariable"})
@@ -54,8 +54,8 @@ def check_layout(
 ) -> Layout:
     """Judges one listing of a version directory (relative key → size in bytes).
 
-    `facts` and `bundle` are what reading saved_model.pb and the variables index gave, None where
-    the file is not there. `marker_ok`: the ready marker exists or none is asked for.
+    `facts` and `bundle` are what reading the file of the graph (`saved_model.graph_file`) and the
+    variables index gave, None where the file is not there. `marker_ok`: the ready marker exists or none is asked for.
     """
     graph_file = _graph_file(listing)
     if graph_file:
@@ -69,7 +69,7 @@ def check_layout(
     if not marker_ok:
         problems.append("the ready marker is missing")
     if facts is None:
-        problems.append(f"{PB} was not read yet")
+        problems.append(f"{saved_model.graph_file(listing)} was not read yet")
     if problems:
         return _incomplete(problems)
     files = sum(1 for key in listing if not key.endswith("/"))
@@ -77,11 +77,10 @@ def check_layout(
 
 
 def _graph_file(listing: Mapping[str, int]) -> str | None:
-    """What is wrong with the file of the graph; saved_model.pb wins over a text file beside it."""
-    if PB in listing:
-        return None if listing[PB] else f"{PB} is empty"
-    if PBTXT in listing:
-        return f"{PB} is missing ({PBTXT} is there, but this release reads only the binary form)"
+    """What is wrong with the file of the graph."""
+    file = saved_model.graph_file(listing)
+    if file:
+        return None if listing[file] else f"{file} is empty"
     if CPB in listing:
         return f"{PB} is missing ({CPB} is there, but TensorFlow Serving does not load it)"
     return f"{PB} is missing"
@@ -94,7 +93,9 @@ def _variables(
         why = next(filter(None, map(_needs_variables, facts.graphs if facts else ())), None)
         strays = [key for key in listing if key.startswith("variables/variables.data-")]
         if why or strays:
-            yield f"{INDEX} is missing ({why or f'{strays[0]} is there'})"
+            folder = INDEX.partition("/")[0] + "/"
+            lost = INDEX if any(key.startswith(folder) for key in listing) else folder
+            yield f"{lost} is missing ({why or f'{strays[0]} is there'})"
         return
     if bundle is None:
         yield f"{INDEX} was not read yet" if listing[INDEX] else f"{INDEX} is empty"

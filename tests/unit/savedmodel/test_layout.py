@@ -62,7 +62,7 @@ TORN = {
     "only the split form": ("module", instead("saved_model.cpb"), "does not load it"),
     "nothing at all": ("module", drop(""), "saved_model.pb is missing"),
     "no index": ("module", drop(INDEX), "variables.index is missing (the graph has 1 VarHandleOp)"),
-    "no variables": ("module", drop("variables/"), "variables/variables.index is missing"),
+    "no variables": ("module", drop("variables/"), "variables/ is missing"),
     "no variables in TF1": ("tf1_builder", drop("variables/"), "the graph has 2 VariableV2"),
     "no variables where none are used": (
         "large_constant",
