@@ -108,7 +108,7 @@ def _graph(graph: GraphDifference) -> Iterator[Block]:
 def _pairs(pairs: Mapping[str, Pair], show: Any) -> Iterator[tuple[Cell, ...]]:
     for key, (old, new) in pairs.items():
         sign, style = _sign(old, new)
-        before, after = ("" if side is None else show(side) for side in (old, new))
+        before, after = ("–" if side is None else show(side) for side in (old, new))
         yield Styled(sign, style), key, before, after
 
 
