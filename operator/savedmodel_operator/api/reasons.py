@@ -53,6 +53,8 @@ class Reason(StrEnum):
     IncompatibleSignature = "IncompatibleSignature"
     TensorMissing = "TensorMissing"
     PythonOps = "PythonOps"
+    OpMissing = "OpMissing"
+    GraphVersion = "GraphVersion"
     NotAvailable = "NotAvailable"
     MetadataMismatch = "MetadataMismatch"
     SizeOverBudget = "SizeOverBudget"

@@ -29,6 +29,7 @@ LIST_TYPES: Mapping[str, tuple[str, ...]] = {
     "spec.serving.pod.imagePullSecrets": ("map", "name"),
     "spec.gate.signatures": ("map", "name"),
     "spec.gate.compatibility.clients": ("set",),
+    "spec.gate.ops.custom": ("set",),
     "spec.gate.requests": ("map", "name"),
     "spec.gate.agreement.requests": ("set",),
     "status.conditions": ("map", "type"),

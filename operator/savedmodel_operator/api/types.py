@@ -246,6 +246,26 @@ class Ops(Base, frozen=True):
             description="Ops that need a Python interpreter load in TF Serving but fail every request."
         ),
     ] = "Forbid"
+    custom: Annotated[
+        tuple[
+            Annotated[str, Meta(pattern=r"^[A-Za-z_][A-Za-z0-9_.>/-]*$", max_length=128)],
+            ...,
+        ],
+        Meta(
+            max_length=64,
+            description="Ops that the serving image has beside those of TensorFlow Serving.",
+        ),
+    ] = ()
+    serving_version: (
+        Annotated[
+            Literal["2.16", "2.17", "2.18", "2.19", "2.20", "2.21"],
+            Meta(
+                description="The TensorFlow Serving whose ops the image has; left out: what the "
+                "tag of serving.image says. Where it says none of these, ops are not compared."
+            ),
+        ]
+        | None
+    ) = None
 
 
 class Gate(Base, frozen=True):

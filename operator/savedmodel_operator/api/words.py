@@ -33,6 +33,9 @@ PATTERN_WORDS: Mapping[str, str] = {
         "must be a name of lower-case letters, digits and '-', with a letter or digit at both ends"
     ),
     r"^[^\s]+$": "must be an image reference without spaces, for example registry.example/team/image:1.2",
+    r"^[A-Za-z_][A-Za-z0-9_.>/-]*$": (
+        "must be the name of an op as the graph has it, for example Addons>GeluOp"
+    ),
     r"^[A-Za-z0-9][A-Za-z0-9._-]*$": (
         "must be a name for the URL /v1/models/NAME: letters, digits, '.', '_' and '-', "
         "with a letter or digit first"

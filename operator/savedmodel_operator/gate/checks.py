@@ -1,10 +1,10 @@
 """The static gate: an ordered chain of pure checks over what was read from the bucket.
 
 tags → signatures present → contract → compatibility with stable → tensors in the graph → Python
-ops. Completeness was decided before, by `savedmodel.layout`; what only a running server can say
-comes after, in `live`. Each check returns its findings; the first check with a finding that breaks
-gives the verdict, so the order is the order in which a person would fix things. A new check is one
-more row in `CHAIN`.
+ops → op inventory. Completeness was decided before, by `savedmodel.layout`; what only a running
+server can say comes after, in `live`. Each check returns its findings; the first check with a
+finding that breaks gives the verdict, so the order is the order in which a person would fix things.
+A new check is one more row in `CHAIN`.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from savedmodel_operator.api.types import Gate
 from savedmodel_operator.gate.compatibility import compare
 from savedmodel_operator.gate.contract import find_breaches
 from savedmodel_operator.gate.finding import Finding, Severity
+from savedmodel_operator.gate.ops import find_ops
 from savedmodel_operator.gate.verdict import Verdict, listed, passed, rejected, short
 from savedmodel_operator.savedmodel.facts import GraphFacts, ModelFacts, Signature, TensorSpec
 from savedmodel_operator.savedmodel.graph import PYTHON_OPS
@@ -241,12 +242,18 @@ def check_python_ops(question: Question) -> Iterator[Finding]:
     )
 
 
+def check_inventory(question: Question) -> Iterable[Finding]:
+    """What the server's list of ops says of the graph's."""
+    return find_ops(question.graph, question.gate.ops)
+
+
 CHAIN: tuple[Check, ...] = (
     check_signatures_present,
     check_contract,
     check_compatibility,
     check_tensors,
     check_python_ops,
+    check_inventory,
 )
 
 
