@@ -26,6 +26,7 @@ _REFERENCE = 100
 """TF1 marks a reference to a variable by adding 100 to the number (`DT_FLOAT_REF` is 101)."""
 
 _PROTO = {number: proto for number, proto, _ in _ROWS}
+_NUMBER = {proto: number for number, proto, _ in _ROWS}
 _PYTHON = {proto: python for _, proto, python in _ROWS}
 
 INTEGERS = frozenset(f"DT_{sign}INT{bits}" for sign in ("", "U") for bits in (8, 16, 32, 64))
@@ -46,6 +47,17 @@ def proto_name(number: int) -> str:
     if number - _REFERENCE in _PROTO:
         return f"{_PROTO[number - _REFERENCE]}_REF"
     return f"DT_{number}"
+
+
+def proto_number(name: str) -> int | None:
+    """The reverse of `proto_name`; None for a name that this table does not know.
+
+    >>> proto_number("DT_FLOAT"), proto_number("DT_INT32_REF"), proto_number("DT_77")
+    (1, 103, None)
+    """
+    if name.endswith("_REF") and name[:-4] in _NUMBER:
+        return _NUMBER[name[:-4]] + _REFERENCE
+    return _NUMBER.get(name)
 
 
 def python_name(proto: str) -> str:

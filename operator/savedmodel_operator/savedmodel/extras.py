@@ -153,7 +153,7 @@ def read_fingerprint(data: bytes) -> Fingerprint:
             version = next((f.value for f in inner if f.number == 1 and f.kind == VARINT), 0)
         elif part.number == 7:
             uuid = window.text(window.expect(part, LEN, "uuid"), "uuid")
-    return Fingerprint(*hashes, version, uuid)
+    return Fingerprint(hashes[0], hashes[1], hashes[2], hashes[3], hashes[4], version, uuid)
 
 
 def read_warmup(source: Source) -> Warmup:

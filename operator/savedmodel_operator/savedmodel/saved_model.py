@@ -1,5 +1,7 @@
 """`saved_model.pb` → `ModelFacts`, through a `Source` of byte ranges. Pure.
 
+The text form, `saved_model.pbtxt`, is `text_format`'s, which hands its reduced bytes back to here.
+
 Two passes over each MetaGraph, because the graph stands before the signatures in the file: the
 first reads everything but the graph, the second scans the graph for op names and for the nodes
 that the signatures name. Memory stays below 64 MiB: two buffers of 2 MiB, op and function names
@@ -17,7 +19,7 @@ CompositeTensor {2 components}, TensorShapeProto {2 dim {1 size}, 3 unknown_rank
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
@@ -34,7 +36,7 @@ from savedmodel_operator.savedmodel.graph import scan_graph
 from savedmodel_operator.savedmodel.origin import GLOBAL_STEP, Root, name_origin, read_root
 from savedmodel_operator.savedmodel.wire import LEN, VARINT, Field, Source, Window, signed
 
-FILE = "saved_model.pb"
+FILE, TEXT_FILE = "saved_model.pb", "saved_model.pbtxt"
 
 INTERNAL_SIGNATURES = frozenset({"__saved_model_init_op", "__saved_model_train_op"})
 """TensorFlow's own entries among the signatures; clients cannot call them."""
@@ -61,6 +63,23 @@ V = TypeVar("V")
 def read_saved_model(source: Source) -> ModelFacts:
     """The facts of one file. Raises MalformedModel; what `source` raises passes through."""
     return _Reader(Window(source, FILE)).saved_model()
+
+
+def read_saved_model_text(source: Source) -> ModelFacts:
+    """The same of a `saved_model.pbtxt`. Raises MalformedModel."""
+    from savedmodel_operator.savedmodel import text_format  # its patterns cost every start 5 ms
+
+    return text_format.read_text(source)
+
+
+def graph_file(listing: Container[str]) -> str | None:
+    """The file of a version directory that holds the graph: binary wins over text, as at load."""
+    return next((file for file in (FILE, TEXT_FILE) if file in listing), None)
+
+
+def read_graph_file(file: str, source: Source) -> ModelFacts:
+    """The facts of the file that `graph_file` named. Raises MalformedModel."""
+    return read_saved_model_text(source) if file == TEXT_FILE else read_saved_model(source)
 
 
 @dataclass

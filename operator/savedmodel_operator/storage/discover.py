@@ -183,7 +183,8 @@ class _Look:
             return fault
         # Only a missing graph file can be told without reading; it beats "still settling".
         files = check_layout(listing.sizes, None, None)
-        if saved_model.FILE not in listing.objects or not listing.sizes[saved_model.FILE]:
+        graph = saved_model.graph_file(listing.objects)
+        if graph is None or not listing.sizes[graph]:
             return files.reason, files.message
         if self._marker is not None and not listing.marker:
             return Reason.Settling, f"waiting for the ready marker {self._marker}"
@@ -209,8 +210,9 @@ class _Look:
         return Reason.Complete, layout.message, facts, lock
 
     def _facts(self, listing: _Listing) -> ModelFacts | MalformedModel:
+        file = _graph_file(listing)
         try:
-            return saved_model.read_saved_model(self._store.open(listing.objects[saved_model.FILE]))
+            return saved_model.read_graph_file(file, self._store.open(listing.objects[file]))
         except MalformedModel as error:
             return error
 
@@ -229,7 +231,7 @@ class _Look:
     def _lock(self, listing: _Listing, mark: str) -> Lock:
         """The exact object list. HEADs: all objects of a versioned bucket, else the large ones."""
         items = sorted(listing.objects.items())
-        first = listing.objects[saved_model.FILE]
+        first = listing.objects[_graph_file(listing)]
         versioned = self._store.detail(first).version_id is not None
         with ThreadPoolExecutor(HEADS_AT_ONCE, "head") as pool:
             objects = tuple(pool.map(lambda pair: self._locked(pair[0], pair[1], versioned), items))
@@ -250,6 +252,13 @@ class _Look:
             return LockedObject(key, item.size, item.etag, None, md5)
         detail = self._store.detail(item)
         return LockedObject(key, item.size, item.etag, detail.version_id, detail.checksum)
+
+
+def _graph_file(listing: _Listing) -> str:
+    """The file of the graph; only for a listing that has one."""
+    file = saved_model.graph_file(listing.objects)
+    assert file is not None
+    return file
 
 
 _JUDGED_BY_HEADERS = (

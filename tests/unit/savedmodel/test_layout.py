@@ -16,7 +16,7 @@ from savedmodel_operator.savedmodel import (
 from savedmodel_operator.savedmodel.layout import Layout, check_layout
 from unit.savedmodel.wire_builder import servable
 
-INDEX = "variables/variables.index"
+INDEX, TEXT = "variables/variables.index", "saved_model.pbtxt"
 Listing = dict[str, int]
 
 
@@ -24,7 +24,8 @@ def judge(zoo, name: str, change: Callable[[Listing], object], **marker: bool) -
     """The layout after a change to the listing, files read as far as they are still there."""
     listing = zoo.listing(name)
     change(listing)
-    facts = read_saved_model(BytesSource(zoo.pb(name))) if "saved_model.pb" in listing else None
+    there = "saved_model.pb" in listing or listing.get(TEXT)
+    facts = read_saved_model(BytesSource(zoo.pb(name))) if there else None
     bundle = read_bundle_index(zoo.index(name)) if listing.get(INDEX) else None
     return check_layout(listing, facts, bundle, **marker)
 
@@ -58,7 +59,11 @@ def instead(key: str) -> Callable[[Listing], None]:
 TORN = {
     "no pb": ("module", drop("saved_model.pb"), "saved_model.pb is missing"),
     "empty pb": ("module", lambda x: x.update({"saved_model.pb": 0}), "saved_model.pb is empty"),
-    "only the text form": ("module", instead("saved_model.pbtxt"), "reads only the binary form"),
+    "empty text form": (
+        "module",
+        lambda x: (drop("saved_model.pb")(x), x.update({TEXT: 0})),
+        "empty",
+    ),
     "only the split form": ("module", instead("saved_model.cpb"), "does not load it"),
     "nothing at all": ("module", drop(""), "saved_model.pb is missing"),
     "no index": ("module", drop(INDEX), "variables.index is missing (the graph has 1 VarHandleOp)"),
@@ -97,7 +102,8 @@ WHOLE = {
     "without fingerprint": ("module", drop("fingerprint.pb")),
     "TF1 without variables": ("frozen", drop("variables/")),
     "an empty asset": ("vocabulary", lambda x: x.update({"assets/words.txt": 0})),
-    "pb and text form": ("module", lambda x: x.update({"saved_model.pbtxt": 0})),
+    "pb and text form": ("module", lambda x: x.update({TEXT: 0})),
+    "only the text form": ("module", instead(TEXT)),
     "folder markers": ("module", lambda x: x.update({"assets/": 0, "variables/": 0})),
     "further files": ("module", lambda x: x.update({"README.md": 10})),
 }
