@@ -9,6 +9,7 @@ from typing import Any
 
 from savedmodel_operator.cli.target import Version
 from savedmodel_operator.savedmodel import BundleIndex
+from savedmodel_operator.savedmodel.extras import Extras, Fingerprint, Warmup
 
 
 def as_dict(version: Version, *, deep: bool = False) -> dict[str, Any]:
@@ -27,6 +28,7 @@ def as_dict(version: Version, *, deep: bool = False) -> dict[str, Any]:
         "schemaVersion": facts["schema"],
         "metaGraphs": facts["graphs"],
         "variables": _variables(version.bundle) if version.bundle else None,
+        "extras": _extras(version.extras),
         "bytesRead": version.bytes_read,
         "reads": version.reads,
     }
@@ -57,3 +59,35 @@ def _variables(bundle: BundleIndex) -> dict[str, Any]:
             if not entry.part_of
         ],
     }
+
+
+def _extras(extras: Extras) -> dict[str, Any]:
+    return {
+        "fingerprint": _fingerprint(extras.fingerprint) if extras.fingerprint else None,
+        "warmup": _warmup(extras.warmup) if extras.warmup else None,
+        "kerasMetadata": extras.keras_metadata,
+        "tflite": extras.tflite,
+        "extraAssets": list(extras.extra_assets),
+        "problems": list(extras.problems),
+    }
+
+
+def _fingerprint(found: Fingerprint) -> dict[str, Any]:
+    """Hashes as text: they are uint64, which many JSON readers would round."""
+    return {
+        "savedModelChecksum": str(found.saved_model_checksum),
+        "graphDefProgramHash": str(found.graph_def_program_hash),
+        "signatureDefHash": str(found.signature_def_hash),
+        "savedObjectGraphHash": str(found.saved_object_graph_hash),
+        "checkpointHash": str(found.checkpoint_hash),
+        "version": found.version,
+        "uuid": found.uuid,
+    }
+
+
+def _warmup(found: Warmup) -> dict[str, Any]:
+    requests = [
+        {"kind": r.kind, "model": r.model, "signature": r.signature, "count": r.count}
+        for r in found.requests
+    ]
+    return {"count": found.count, "requests": requests, "problem": found.problem or None}

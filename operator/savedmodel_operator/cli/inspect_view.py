@@ -9,10 +9,20 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from savedmodel_operator.cli.inspect_data import tensor_sizes
-from savedmodel_operator.cli.output import Block, Cell, Styled, Table, count_of, format_bytes, line
+from savedmodel_operator.cli.output import (
+    Block,
+    Cell,
+    Styled,
+    Table,
+    count_of,
+    format_bytes,
+    line,
+    listed,
+)
 from savedmodel_operator.cli.target import Version
 from savedmodel_operator.savedmodel import BundleIndex, GraphFacts, TensorSpec
 from savedmodel_operator.savedmodel.dtypes import python_name
+from savedmodel_operator.savedmodel.extras import Extras
 from savedmodel_operator.savedmodel.graph import PYTHON_OPS
 
 
@@ -35,6 +45,7 @@ def as_text(version: Version, detail: Detail, deep: bool = False) -> Iterator[Bl
     if version.bundle:
         yield line()
         yield from _variables(version.bundle, every=detail.variables)
+    yield from _beside(version.extras)
     if detail.files:
         yield line()
         yield line(Styled("Files", "title"), f"  {count_of(len(version.listing), 'file')}")
@@ -97,6 +108,37 @@ def _contents(graph: GraphFacts) -> Iterator[Block]:
     if graph.init_op:
         rows.append(("init op", "yes"))
     yield Table(tuple(rows))
+
+
+def _beside(extras: Extras) -> Iterator[Block]:
+    """What lies beside graph and weights; nothing where there is nothing."""
+    rows = tuple(_beside_rows(extras))
+    if rows:
+        yield line()
+        yield line(Styled("Beside", "title"))
+        yield Table(rows)
+
+
+def _beside_rows(extras: Extras) -> Iterator[tuple[Cell, ...]]:
+    if extras.fingerprint:
+        shown = extras.fingerprint.uuid or f"{extras.fingerprint.saved_model_checksum:x}"
+        yield "fingerprint", shown
+    if extras.warmup:
+        made = ", ".join(
+            f"{r.count} {r.kind} of {r.signature or 'serving_default'}"
+            for r in extras.warmup.requests
+        )
+        yield "warm-up", f"{count_of(extras.warmup.count, 'request')}{f': {made}' * bool(made)}"
+        if extras.warmup.problem:
+            yield Styled("warm-up", "bad"), extras.warmup.problem
+    if extras.keras_metadata:
+        yield "Keras", "keras_metadata.pb (Keras 2 wrote it)"
+    if extras.tflite:
+        yield "TFLite", "model.tflite (TensorFlow Serving does not use it unless told to)"
+    if extras.extra_assets:
+        yield "extra", listed(extras.extra_assets)
+    for problem in extras.problems:
+        yield Styled("problem", "bad"), problem
 
 
 def _rows(side: str, tensors: Mapping[str, TensorSpec]) -> Iterator[tuple[Cell, ...]]:

@@ -45,7 +45,7 @@ def test_a_whole_model_in_words(zoo):
     assert "    in   ids   int64    unknown rank  wide_ids:0" in lines
     assert "    in   x     float32  [any, 4]  serving_default_x:0" in lines
     assert any(line.startswith("Variables  2 tensors, ") for line in lines)
-    assert lines[-1].endswith(" read in 2 reads")
+    assert lines[-1].endswith(" read in 3 reads")
     assert "\x1b" not in out
 
 
@@ -82,6 +82,23 @@ def test_json_for_programs(zoo):
     tensors = {t["name"]: t["shape"] for t in found["variables"]["tensors"]}
     assert tensors == {k: v["shape"] for k, v in zoo.truth["sharded"]["variables"].items()}
     assert found == as_dict(read_target(str(zoo.folder / "sharded")))
+
+
+def test_what_lies_beside(zoo, tmp_path):
+    folder = tmp_path / "1"
+    shutil.copytree(zoo.folder / "module", folder)
+    (folder / "model.tflite").write_bytes(b"x")
+    (folder / "assets.extra").mkdir()
+    (folder / "assets.extra" / "tf_serving_warmup_requests").write_bytes(b"torn")
+    code, out, _ = run("inspect", folder)
+    assert code == 0
+    assert re.search(r"^  fingerprint +\d{20,}$", out, re.M)
+    assert "  warm-up      0 requests" in out
+    found = json.loads(run("inspect", folder, "-o", "json")[1])["extras"]
+    assert found["tflite"] is True
+    assert found["warmup"]["count"] == 0
+    assert found["warmup"]["problem"] in out
+    assert found["fingerprint"]["uuid"] in out
 
 
 def test_one_tag_set_or_signature(zoo):
