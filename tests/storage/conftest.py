@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import datetime
 import hashlib
+import ipaddress
 import os
 import socket
 import subprocess
@@ -16,6 +18,10 @@ from typing import Any
 import boto3
 import pytest
 from botocore.client import Config
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
 from lab import build
 from savedmodel_operator.storage.base import Access, Credentials
@@ -190,3 +196,49 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     assert done.returncode == 0, done.stderr[-4000:]
     files = (path for path in folder.rglob("*") if path.is_file())
     return {str(path.relative_to(folder)): path.read_bytes() for path in files}
+
+
+def certificate(
+    name: str,
+    key: ec.EllipticCurvePrivateKey,
+    signer: ec.EllipticCurvePrivateKey,
+    ca: bool,
+    address: x509.ExtensionType | None = None,
+) -> x509.Certificate:
+    """A certificate for a day, by the authority of `signer`."""
+    now = datetime.datetime.now(datetime.UTC)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]))
+        .issuer_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "authority")]))
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(hours=1))
+        .not_valid_after(now + datetime.timedelta(days=1))
+        .add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
+    )
+    if address is not None:
+        made = made.add_extension(address, critical=False)
+    return made.sign(signer, hashes.SHA256())
+
+
+@pytest.fixture(scope="session")
+def tls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[S3Server, bytes]]:
+    """An S3 server with a certificate of an authority that nobody knows, and that authority."""
+    folder = tmp_path_factory.mktemp("s3-tls")
+    authority_key, server_key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
+    address = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
+    authority = certificate("authority", authority_key, authority_key, ca=True)
+    leaf = certificate("s3", server_key, authority_key, ca=False, address=address)
+    pem = authority.public_bytes(serialization.Encoding.PEM)
+    (folder / "crt").write_bytes(leaf.public_bytes(serialization.Encoding.PEM))
+    (folder / "key").write_bytes(
+        server_key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+    )
+    server = S3Server(folder, tls=(folder / "crt", folder / "key"))
+    yield server, pem
+    server.stop()

@@ -117,8 +117,10 @@ class Window:
     def _fill(self, offset: int, length: int) -> None:
         if offset + length > self.size:
             raise self.malformed(self.size, f"the file ends inside a field that began at {offset}")
-        touches = self.base <= offset <= self.base + len(self.buffer) and self.reads
-        self._step = min(self._step * 2, LARGEST_READ) if touches else FIRST_READ
+        # A skip that is shorter than a read goes on reading: the last payload of a buffer ends
+        # behind it.
+        near = self.base <= offset <= self.base + len(self.buffer) + FIRST_READ and self.reads
+        self._step = min(self._step * 2, LARGEST_READ) if near else FIRST_READ
         wanted = min(max(length, self._step), self.size - offset)
         data = self._source.read(offset, wanted)
         if len(data) != wanted:
