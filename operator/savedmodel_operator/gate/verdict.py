@@ -23,13 +23,18 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True)
 class Verdict:
-    """`check` names the check that decided; `notes` are sentences that refuse nothing."""
+    """`check` names the check that decided; `notes` are sentences that refuse nothing.
+
+    `files` is the digest of the golden files that it rests on, "" where it rests on the gate's
+    fields alone, None where it rests on neither: changed, they let the question be asked again.
+    """
 
     outcome: Outcome
     check: str
     reason: Reason
     message: str
     notes: tuple[str, ...] = ()
+    files: str | None = None
 
     @property
     def passed(self) -> bool:

@@ -1,9 +1,11 @@
-"""The gate's last questions, asked to the candidate's own server before any client's.
+"""The gate's last questions, asked to the candidate's own servers before they carry a weight.
 
-A revision that is not stable and has a ready pod is asked for its status and metadata at the
-exact version; `gate.check_live` judges the answers. The verdict of a revision is kept while the
-process lives; one that could not be given is asked for again, slower and slower. Beside the
-cycles: a verdict wakes the object.
+    pod ready ─► check (beside the cycles) ─► Passed or Rejected: kept while its process lives
+                       └─ Errored ─► again after 1 s, 2 s, 4 s … 30 s
+
+Every ready pod of the candidate is asked by itself; the candidate's verdict is passed once all of
+them passed, so a step waits for the pods that it added. A changed gate asks again. What is asked
+is `candidate.CandidateCheck`'s matter; a verdict wakes the object.
 """
 
 from __future__ import annotations
@@ -11,14 +13,17 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from savedmodel_operator.api import names
+from savedmodel_operator.api.types import Gate
 from savedmodel_operator.cluster.cache import Owner
 from savedmodel_operator.gate import Outcome, Verdict
-from savedmodel_operator.observe.routers import is_serving
+from savedmodel_operator.observe.routers import is_serving, process_of
 from savedmodel_operator.plan.snapshot import Observed
+from savedmodel_operator.workload.model import MODEL
 from savedmodel_operator.workload.revision import RevisionRecord, read_record
 
 log = logging.getLogger(__name__)
@@ -26,95 +31,140 @@ log = logging.getLogger(__name__)
 FIRST_PAUSE = 1.0
 LONGEST_PAUSE = 30.0
 
+QUIET_TRIES = 3
+"""Tries in a row that could not be made before it is shown as CheckErrored: a server that is busy
+for a moment is no news."""
+
 Check = Callable[["Target"], Awaitable[Verdict]]
-"""The verdict on one revision; does not raise for what a server may do."""
+"""The verdict on one pod; does not raise for what a server may do."""
+
+
+@dataclass(frozen=True)
+class Question:
+    """What an object's candidate is asked, as spec and status have it."""
+
+    model_name: str
+    tags: tuple[str, ...]
+    gate: Gate
+    candidate: str | None = None
+    stable: str | None = None
 
 
 @dataclass(frozen=True)
 class Target:
-    """A revision that can be asked: one of its ready pods, and what it should answer."""
+    """A pod that can be asked, and what it should answer.
+
+    `loaded` is the seconds from its container's start until it was ready, None where the kubelet
+    does not say; `stable` is the address and record of a ready pod of stable.
+    """
+
+    namespace: str
+    revision: str
+    process: str
+    ip: str
+    question: Question
+    record: RevisionRecord
+    loaded: float | None = None
+    stable: tuple[str, RevisionRecord] | None = None
+
+
+@dataclass
+class _Pod:
+    """One process of a candidate's pod: how it was judged, and under which gate."""
+
+    target: Target
+    verdict: Verdict | None = None
+    task: asyncio.Task[None] | None = None
+
+    def stop(self) -> None:
+        if self.task is not None:
+            self.task.cancel()
+        self.task = None
+
+
+@dataclass
+class _Candidate:
+    """One revision under check."""
 
     revision: str
-    ip: str
-    model_name: str
-    tags: tuple[str, ...]
-    record: RevisionRecord
+    pods: dict[str, _Pod] = field(default_factory=dict)
 
 
 class LiveChecks:
-    """Verdicts by revision, for all objects."""
+    """Verdicts on the candidates of all objects."""
 
     def __init__(self, check: Check, changed: Callable[[Owner], None]) -> None:
         self._check = check
         self._changed = changed
-        self._verdicts: dict[tuple[Owner, str], Verdict] = {}
-        self._targets: dict[tuple[Owner, str], Target] = {}
-        self._tasks: dict[tuple[Owner, str], asyncio.Task[None]] = {}
+        self._candidates: dict[Owner, _Candidate] = {}
 
     def view(
-        self,
-        owner: Owner,
-        model: tuple[str, tuple[str, ...]],
-        stable: str | None,
-        children: list[Observed],
+        self, owner: Owner, question: Question, children: list[Observed]
     ) -> dict[str, Verdict]:
-        """What is known now; starts to ask where a revision could be asked and was not.
-
-        model: (name, tags of its MetaGraph) as the spec has them.
-        """
-        targets = {t.revision: t for t in _targets(model, stable, children)}
-        for revision, target in targets.items():
-            key = (owner, revision)
-            self._targets[key] = target
-            verdict = self._verdicts.get(key)
-            if (verdict is None or _open(verdict)) and key not in self._tasks:
-                self._tasks[key] = asyncio.create_task(
-                    self._ask(key), name=f"live check {revision}"
-                )
-        there = {_revision(c) for c in children if c.kind == "Deployment"}
-        for key in [k for k in self._known(owner) if k[1] not in there]:
-            self._drop(key)
-        return {r: v for (o, r), v in self._verdicts.items() if o == owner}
+        """What is known now, by revision; starts to ask pods that were not asked."""
+        held = self._candidates.get(owner)
+        if held is None or held.revision != question.candidate:
+            self.forget(owner)
+            if question.candidate is None:
+                return {}
+            held = self._candidates[owner] = _Candidate(question.candidate)
+        pods = [c for c in children if c.kind == "Pod" and _revision(c) == held.revision]
+        self._drop(held, {process_of(pod) for pod in pods})
+        targets = _targets(owner[0], question, children)
+        for target in targets:
+            self._look(owner, held, target)
+        verdict = _combined([held.pods[t.process].verdict for t in targets])
+        return {} if verdict is None else {held.revision: verdict}
 
     def forget(self, owner: Owner) -> None:
-        """The object is gone."""
-        for key in self._known(owner):
-            self._drop(key)
+        """The object, or its candidate, is gone."""
+        held = self._candidates.pop(owner, None)
+        if held is not None:
+            self._drop(held, set())
 
     def close(self) -> None:
         """Stops asking."""
-        for task in self._tasks.values():
-            task.cancel()
+        for owner in list(self._candidates):
+            self.forget(owner)
 
-    async def _ask(self, key: tuple[Owner, str]) -> None:
-        pause = FIRST_PAUSE
+    def _look(self, owner: Owner, held: _Candidate, target: Target) -> None:
+        pod = held.pods.get(target.process)
+        if pod is not None and pod.target.question.gate != target.question.gate:
+            pod.stop()
+            pod = None
+        if pod is None:
+            pod = held.pods[target.process] = _Pod(target)
+        pod.target = target
+        if pod.task is None and (pod.verdict is None or _open(pod.verdict)):
+            pod.task = asyncio.create_task(
+                self._ask(owner, pod), name=f"live check {target.revision}"
+            )
+
+    async def _ask(self, owner: Owner, pod: _Pod) -> None:
+        pause, tries = FIRST_PAUSE, 0
         try:
             while True:
-                target = self._targets[key]
-                verdict = await self._check(target)
-                if self._verdicts.get(key) != verdict:
-                    self._verdicts[key] = verdict
-                    self._changed(key[0])
+                verdict = await self._check(pod.target)
+                tries += 1
+                quiet = _open(verdict) and tries < QUIET_TRIES
+                if pod.verdict != verdict and not quiet:
+                    pod.verdict = verdict
+                    self._changed(owner)
                 if not _open(verdict):
                     return
                 await asyncio.sleep(pause)
                 pause = min(LONGEST_PAUSE, pause * 2)
         except Exception:
-            log.exception("bug in the live check of %s", key[1])
+            log.exception("bug in the live check of %s", pod.target.revision)
             raise
         finally:
-            if self._tasks.get(key) is asyncio.current_task():
-                del self._tasks[key]
+            if pod.task is asyncio.current_task():
+                pod.task = None
 
-    def _known(self, owner: Owner) -> list[tuple[Owner, str]]:
-        return [k for k in {*self._verdicts, *self._targets} if k[0] == owner]
-
-    def _drop(self, key: tuple[Owner, str]) -> None:
-        self._verdicts.pop(key, None)
-        self._targets.pop(key, None)
-        task = self._tasks.pop(key, None)
-        if task is not None:
-            task.cancel()
+    def _drop(self, held: _Candidate, there: set[str]) -> None:
+        """Forget processes that are gone."""
+        for process in [p for p in held.pods if p not in there]:
+            held.pods.pop(process).stop()
 
 
 def _open(verdict: Verdict) -> bool:
@@ -122,22 +172,79 @@ def _open(verdict: Verdict) -> bool:
     return verdict.outcome is Outcome.Errored
 
 
-def _targets(
-    model: tuple[str, tuple[str, ...]], stable: str | None, children: list[Observed]
-) -> list[Target]:
-    pods: Mapping[str, str] = {
-        _revision(c): str(c.body["status"]["podIP"])
+def _combined(verdicts: list[Verdict | None]) -> Verdict | None:
+    """The candidate's verdict: one refusal refuses, one open question keeps it open."""
+    known = [v for v in verdicts if v is not None]
+    for outcome in (Outcome.Rejected, Outcome.Errored):
+        for verdict in known:
+            if verdict.outcome is outcome:
+                return verdict
+    return known[0] if known and len(known) == len(verdicts) else None
+
+
+def _targets(namespace: str, question: Question, children: list[Observed]) -> list[Target]:
+    """The candidate's ready pods."""
+    records = {
+        c.name: read_record(c.body)
         for c in children
-        if c.kind == "Pod" and _component(c) == names.COMPONENT_MODEL and is_serving(c)
+        if c.kind == "ControllerRevision" and c.name in (question.candidate, question.stable)
     }
-    found = []
-    for child in children:
-        if child.kind != "ControllerRevision" or child.name == stable or child.name not in pods:
-            continue
-        record = read_record(child.body)
-        if record is not None:
-            found.append(Target(child.name, pods[child.name], *model, record))
-    return found
+    record = records.get(question.candidate or "")
+    if record is None:
+        return []
+    stable, base = None, records.get(question.stable or "")
+    if base is not None:
+        stable = next(((_ip(pod), base) for pod in _serving(children, str(question.stable))), None)
+    return [
+        Target(
+            namespace=namespace,
+            revision=str(question.candidate),
+            process=process_of(pod),
+            ip=_ip(pod),
+            question=question,
+            record=record,
+            loaded=load_seconds(pod.body),
+            stable=stable,
+        )
+        for pod in _serving(children, str(question.candidate))
+    ]
+
+
+def _serving(children: list[Observed], revision: str) -> list[Observed]:
+    return [
+        c
+        for c in children
+        if c.kind == "Pod"
+        and _revision(c) == revision
+        and _labels(c).get(names.LABEL_COMPONENT) == names.COMPONENT_MODEL
+        and is_serving(c)
+    ]
+
+
+def load_seconds(pod: Mapping[str, Any]) -> float | None:
+    """From the start of the model's container to the pod's Ready, in whole seconds.
+
+    A pod that was ready before and lost it for a moment would count longer, so it is judged when
+    it is first seen ready. Choice (2026-11): not the server's own metric load_latency, which
+    leaves out the process's start and the warm-up that a pod waits for as well.
+    """
+    status = pod.get("status") or {}
+    containers = status.get("containerStatuses") or ()
+    started = [
+        ((c.get("state") or {}).get("running") or {}).get("startedAt")
+        for c in containers
+        if c.get("name") == MODEL
+    ]
+    ready = [
+        c.get("lastTransitionTime")
+        for c in status.get("conditions") or ()
+        if c.get("type") == "Ready" and c.get("status") == "True"
+    ]
+    try:
+        began, ended = (datetime.fromisoformat(str(t)) for t in (started[0], ready[0]))
+        return max(0.0, (ended - began).total_seconds())
+    except (IndexError, ValueError, TypeError):
+        return None
 
 
 def _labels(child: Observed) -> Mapping[str, Any]:
@@ -149,5 +256,5 @@ def _revision(child: Observed) -> str:
     return str(_labels(child).get(names.LABEL_REVISION, ""))
 
 
-def _component(child: Observed) -> str:
-    return str(_labels(child).get(names.LABEL_COMPONENT, ""))
+def _ip(pod: Observed) -> str:
+    return str(pod.body["status"]["podIP"])

@@ -15,7 +15,8 @@ from savedmodel_operator.api.types import Spec
 from savedmodel_operator.cluster.cache import ChildCache, Owner
 from savedmodel_operator.cluster.clock import ServerClock
 from savedmodel_operator.cluster.objects import ObjectCache
-from savedmodel_operator.observe.live import LiveChecks
+from savedmodel_operator.observe.golden import GoldenWatcher
+from savedmodel_operator.observe.live import LiveChecks, Question
 from savedmodel_operator.observe.pods import PodClient
 from savedmodel_operator.observe.routers import Routers
 from savedmodel_operator.observe.sources import Sources
@@ -32,6 +33,7 @@ class Observer:
     sources: Sources
     routers: Routers
     live: LiveChecks
+    golden: GoldenWatcher
     settings: Settings
     pods: PodClient
 
@@ -47,7 +49,6 @@ class Observer:
             return None
         meta, spec = parse(body)
         children = self.children.children(key, meta.uid)
-        stable = _revision(meta.status, "stable")
         return Snapshot(
             now=self.clock.now(),
             name=meta.name,
@@ -61,7 +62,8 @@ class Observer:
             settings=self.settings,
             objects={c.key: c for c in children},
             router=self.routers.view(key, children),
-            live=self.live.view(key, _model(meta, spec), stable, children),
+            live=self.live.view(key, _question(meta, spec), children),
+            golden=self.golden.view(key, spec, meta.status),
             deleting=meta.deleting,
         )
 
@@ -70,18 +72,26 @@ class Observer:
         self.sources.forget(key)
         self.routers.forget(key)
         self.live.forget(key)
+        self.golden.forget(key)
 
     async def close(self) -> None:
         """Ends all watchers."""
         self.routers.close()
         self.live.close()
+        self.golden.close()
         await self.sources.close()
         await self.pods.close()
 
 
-def _model(meta: Meta, spec: Spec) -> tuple[str, tuple[str, ...]]:
-    """Name and tags that the candidate serves under."""
-    return spec.model_name or meta.name, spec.serving.options.tags
+def _question(meta: Meta, spec: Spec) -> Question:
+    """What the candidate has to answer."""
+    return Question(
+        model_name=spec.model_name or meta.name,
+        tags=spec.serving.options.tags,
+        gate=spec.gate,
+        candidate=_revision(meta.status, "candidate"),
+        stable=_revision(meta.status, "stable"),
+    )
 
 
 def _revision(status: Mapping[str, Any], role: str) -> str | None:

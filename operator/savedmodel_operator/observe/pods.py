@@ -1,4 +1,4 @@
-"""HTTP to our own pods: routers for what they carry, candidates for what they serve.
+"""HTTP to our own pods: routers for what they carry, model pods for what they answer.
 
 Bounded in time and size, no redirects, no proxy; an answer that does not come is a fact for the
 planner and not an error. It must not judge what it hears: `gate` and `plan` do.
@@ -6,21 +6,21 @@ planner and not an error. It must not judge what it hears: `gate` and `plan` do.
 
 from __future__ import annotations
 
-import asyncio
-
 import aiohttp
 
-from savedmodel_operator.api import names
-from savedmodel_operator.gate import Verdict, check_live
-from savedmodel_operator.observe.live import Target
 from savedmodel_operator.traffic import router
 from savedmodel_operator.traffic.base import Answer
 
-TIMEOUT = aiohttp.ClientTimeout(total=10.0, sock_connect=2.0)
-"""A server that has just loaded a large model may take seconds for its first metadata answer."""
+CONNECT = 2.0
+PATIENCE = 10.0
+"""Seconds: a server that has just loaded a large model may take some for its first metadata."""
 
 MAX_BYTES = 8 * 1024 * 1024
-"""Metadata spell out every tensor of every signature: 5,000 inputs take about 2 MiB."""
+"""Metadata spell out every tensor of every signature: 5,000 inputs take about 2 MiB. An answer to
+a golden request of 512 Ki numbers of 15 characters fits as well."""
+
+Reply = tuple[int, bytes]
+"""HTTP status and body; (0, what went wrong) where there was no whole answer."""
 
 
 class PodClient:
@@ -33,18 +33,13 @@ class PodClient:
         """What a router pod carries."""
         return await router.probe(self._get_session(), pod_ip)
 
-    async def check_live(self, target: Target) -> Verdict:
-        """What the candidate's server says about the exact version, judged by the gate."""
-        record = target.record
-        host = f"[{target.ip}]" if ":" in target.ip else target.ip
-        base = (
-            f"http://{host}:{names.PORT_REST}/v1/models/{target.model_name}"
-            f"/versions/{record.number}"
-        )
-        status, metadata = await asyncio.gather(self._get(base), self._get(f"{base}/metadata"))
-        return check_live(
-            record.facts, target.model_name, record.number, status, metadata, target.tags
-        )
+    async def get(self, url: str) -> Reply:
+        """A GET of JSON."""
+        return await self._ask("GET", url, None, PATIENCE)
+
+    async def post(self, url: str, body: bytes, patience: float) -> Reply:
+        """A POST of JSON, answered within `patience` seconds."""
+        return await self._ask("POST", url, body, patience)
 
     async def close(self) -> None:
         """Ends all connections."""
@@ -58,16 +53,27 @@ class PodClient:
             )
         return self._session
 
-    async def _get(self, url: str) -> tuple[int, bytes]:
-        """(HTTP status, body); (0, what went wrong) where there was no whole answer."""
+    async def _ask(self, method: str, url: str, body: bytes | None, patience: float) -> Reply:
         session = self._get_session()
+        headers = {"Content-Type": "application/json"} if body is not None else {}
         try:
-            async with session.get(url, timeout=TIMEOUT, allow_redirects=False) as response:
-                body = await response.content.read(MAX_BYTES + 1)
-                while len(body) <= MAX_BYTES and (more := await response.content.read(MAX_BYTES)):
-                    body += more
-                if len(body) > MAX_BYTES:
+            async with session.request(
+                method,
+                url,
+                data=body,
+                headers=headers,
+                timeout=aiohttp.ClientTimeout(total=patience, sock_connect=CONNECT),
+                allow_redirects=False,
+            ) as response:
+                content = await response.content.read(MAX_BYTES + 1)
+                while len(content) <= MAX_BYTES and (
+                    more := await response.content.read(MAX_BYTES)
+                ):
+                    content += more
+                if len(content) > MAX_BYTES:
                     return 0, b"the answer is longer than 8 MiB"
-                return response.status, body
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+                return response.status, content
+        except TimeoutError:
+            return 0, f"no whole answer within {patience:g} s".encode()
+        except (aiohttp.ClientError, OSError) as error:
             return 0, (str(error) or type(error).__name__).encode()

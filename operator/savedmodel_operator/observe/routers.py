@@ -67,7 +67,7 @@ class RouterWatcher:
 
     def look(self, pods: list[Observed], config: str | None, ready: Members) -> RouterView:
         """The present answers; begins to ask where they are not what is wanted."""
-        views = [(_process(pod), pod) for pod in pods]
+        views = [(process_of(pod), pod) for pod in pods]
         wanted = Expectation(
             config, ready, {process: _ip(pod) for process, pod in views if _running(pod)}
         )
@@ -204,7 +204,7 @@ def _running(pod: Observed) -> bool:
     return bool(_ip(pod)) and any("running" in (c.get("state") or {}) for c in containers)
 
 
-def _process(pod: Observed) -> str:
+def process_of(pod: Observed) -> str:
     """A restarted container is another process: its former answers say nothing about it."""
     containers = (pod.body.get("status") or {}).get("containerStatuses") or ()
     return pod.uid + "".join(f"/{c.get('restartCount', 0)}" for c in containers)

@@ -13,6 +13,8 @@ from savedmodel_operator.api.reasons import Reason
 from savedmodel_operator.api.source import SourceView
 from savedmodel_operator.cluster import ChildCache, Client, ObjectCache, Owner
 from savedmodel_operator.observe.access import AccessReader
+from savedmodel_operator.observe.candidate import CandidateCheck
+from savedmodel_operator.observe.golden import GoldenReader, GoldenWatcher
 from savedmodel_operator.observe.live import LiveChecks
 from savedmodel_operator.observe.observer import Observer
 from savedmodel_operator.observe.pods import PodClient
@@ -33,7 +35,7 @@ def make_observer(
     looked: Callable[[Owner, Reason], None],
 ) -> Observer:
     """The observer of a process. executor: the bounded pool that buckets are read in."""
-    pods = PodClient()
+    pods, files = PodClient(), GoldenReader(client)
 
     def open_store(access: Access) -> ClosableStore:
         # boto3 takes 20 MiB and 0.5 s: it is loaded when the first bucket is read, in a thread.
@@ -57,7 +59,8 @@ def make_observer(
             )
         ),
         routers=Routers(pods.probe, changed),
-        live=LiveChecks(pods.check_live, changed),
+        live=LiveChecks(CandidateCheck(pods, files).check, changed),
+        golden=GoldenWatcher(files, changed),
         settings=settings.for_plans,
         pods=pods,
     )

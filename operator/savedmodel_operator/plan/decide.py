@@ -9,11 +9,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+import msgspec
+
 from savedmodel_operator import status as status_builder
 from savedmodel_operator.api import names
 from savedmodel_operator.api.reasons import Reason
 from savedmodel_operator.api.types import Compatibility, Gate
 from savedmodel_operator.gate import Outcome, check_static
+from savedmodel_operator.gate.budgets import check_size
 from savedmodel_operator.plan import rollout, verbs
 from savedmodel_operator.plan.actions import Action, Apply, Event, Plan
 from savedmodel_operator.plan.children import World
@@ -144,10 +147,11 @@ def _start(
     if target.facts is None or target.lock is None:
         text = f"the headers of version {target.number} are being read"
         return memory, Wait(Reason.SourcePending, text), ()
-    verdict = check_static(
+    gate = _gate_for(world, target)
+    verdict = check_size(target.lock.size, len(target.lock.objects), gate.budgets) or check_static(
         target.facts,
         _stable_facts(world, memory),
-        _gate_for(world, target),
+        gate,
         world.snapshot.spec.serving.options.tags,
     )
     if verdict.outcome is Outcome.Errored:
@@ -160,7 +164,8 @@ def _start(
     )
     text = f"{target.revision} passed the gate and is started"
     event = Event(Reason.GatePassed, text)
-    return replace(memory, candidate=candidate), Wait(Reason.GatePassed, text), (event,)
+    memory = replace(memory.try_again(target.revision), candidate=candidate)
+    return memory, Wait(Reason.GatePassed, text), (event,)
 
 
 def _serving(world: World, memory: Memory, choice: Choice) -> Wait:
@@ -197,7 +202,8 @@ def _gate_for(world: World, target: Target) -> Gate:
     """Stable here once: it skips compatibility when it comes back (design §2)."""
     gate = world.snapshot.spec.gate
     if world.revision(target.revision).annotation(names.ANNOTATION_PROMOTED_AT):
-        return Gate(gate.signatures, Compatibility("None", gate.compatibility.clients), gate.ops)
+        off = Compatibility("None", gate.compatibility.clients)
+        return msgspec.structs.replace(gate, compatibility=off)
     return gate
 
 

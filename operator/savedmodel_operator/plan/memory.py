@@ -15,6 +15,8 @@ from typing import Any
 
 from savedmodel_operator.api.reasons import Reason
 
+JUDGED_BY = "+"  # in `Rejection.gate`: hash of the gate, then the digest of its golden files
+
 KEPT = 10  # entries of rejected[] and history[] each; a status stays below 16 KiB
 
 
@@ -72,8 +74,9 @@ class Candidate:
 class Rejection:
     """A version that is not tried again: `kind` Rejected (by the gate) or RolledBack.
 
-    A gate's refusal binds this identity under this gate (`gate` is its hash); a rollback binds the
-    revision.
+    A static refusal binds this identity under this gate (`gate` is its hash). What golden requests,
+    agreement or time budgets refuse binds the revision under this gate and these files (hash,
+    `JUDGED_BY`, digest of the files). With an empty `gate`, a rollback say, it binds the revision.
     """
 
     number: int
@@ -84,6 +87,11 @@ class Rejection:
     message: str
     at: float
     gate: str = ""
+
+
+def bound_by(gate: str, files: str | None) -> str:
+    """`Rejection.gate` of a live refusal; files: as in `gate.Verdict`."""
+    return "" if files is None else f"{gate}{JUDGED_BY}{files}"
 
 
 @dataclass(frozen=True)
@@ -124,6 +132,11 @@ class Memory:
             rejected=tuple(r for r in self.rejected if r.number != number),
             high_water_mark=None if mark is not None and number <= mark else mark,
         )
+
+    def try_again(self, revision: str) -> Memory:
+        """Without what was held against this revision: it is the candidate once more."""
+        kept = tuple(r for r in self.rejected if r.revision != revision)
+        return self if len(kept) == len(self.rejected) else replace(self, rejected=kept)
 
     def remember(self, past: Past) -> Memory:
         """With one more entry of history."""

@@ -32,8 +32,9 @@ from savedmodel_operator.gate import Outcome
 from savedmodel_operator.plan.actions import Event
 from savedmodel_operator.plan.children import RevisionView, World
 from savedmodel_operator.plan.health import find_complaint
-from savedmodel_operator.plan.memory import Candidate, Memory, Past, Rejection, Stable
+from savedmodel_operator.plan.memory import Candidate, Memory, Past, Rejection, Stable, bound_by
 from savedmodel_operator.plan.routing import RouterState
+from savedmodel_operator.plan.target import gate_hash
 
 LOOK_AGAIN = 0.2  # seconds between looks at routers that have not answered yet
 CHECK_AGAIN = 2.0  # seconds between tries of a live check that could not be done
@@ -57,6 +58,7 @@ class End:
     kind: Reason
     reason: Reason
     sentence: str
+    gate: str = ""
 
 
 @dataclass(frozen=True)
@@ -176,7 +178,7 @@ def _find_end(trial: Trial) -> End | None:
         )
     deadline = seconds(trial.world.snapshot.spec.rollout.deadline)
     late = trial.now - trial.candidate.progress_since > deadline
-    if trial.candidate.step_since is None and late and trial.replicas:
+    if trial.candidate.step_since is None and late and trial.replicas and not _is_unasked(trial):
         reason = complaint.reason if complaint else Reason.DeadlineExceeded
         text = f": {complaint.message}" if complaint else ""
         return End(
@@ -186,6 +188,13 @@ def _find_end(trial: Trial) -> End | None:
             f"at step {trial.candidate.step}{text}",
         )
     return None
+
+
+def _is_unasked(trial: Trial) -> bool:
+    """Whether it stands and only waits for a check that could not be made: that is not its fault."""
+    verdict = trial.world.snapshot.live.get(trial.candidate.revision)
+    asked = verdict is not None and verdict.outcome is not Outcome.Errored
+    return not asked and trial.view.ready_replicas >= trial.replicas
 
 
 def _check_scale(trial: Trial) -> Candidate | Wait | End:
@@ -209,8 +218,8 @@ def _check_scale(trial: Trial) -> Candidate | Wait | End:
 
 
 def _check_live(trial: Trial) -> Candidate | Wait | End:
-    """The gate's last part: the server itself says what it serves."""
-    if trial.candidate.live_checked:
+    """The gate's last part: every pod itself says what it serves, before the weight rises."""
+    if trial.candidate.live_checked and trial.candidate.step_since is not None:
         return trial.candidate
     verdict = trial.world.snapshot.live.get(trial.candidate.revision)
     if verdict is None:
@@ -222,7 +231,12 @@ def _check_live(trial: Trial) -> Candidate | Wait | End:
     if verdict.outcome is Outcome.Errored:
         return Wait(Reason.CheckErrored, verdict.message, trial.now + CHECK_AGAIN)
     if verdict.outcome is Outcome.Rejected:
-        return End(Reason.Rejected, verdict.reason, verdict.message)
+        carried = trial.router.weights.get(trial.candidate.revision, 0)
+        kind = Reason.RolledBack if carried else Reason.Rejected
+        bound = bound_by(gate_hash(trial.world.snapshot.spec), verdict.files)
+        return End(kind, verdict.reason, verdict.message, bound)
+    if trial.candidate.live_checked:
+        return trial.candidate
     return replace(trial.candidate, live_checked=True, progress_since=trial.now)
 
 
@@ -307,7 +321,9 @@ def _waiting(trial: Trial, wait: Wait, events: tuple[Event, ...]) -> Progress:
     if candidate.step_since is not None and not wait.clock_stops:
         # capacity went missing: the step starts over
         candidate = replace(candidate, step_since=None, progress_since=trial.now)
-    elif trial.replicas == 0 and trial.now - candidate.progress_since > deadline / 2:
+    elif trial.now - candidate.progress_since > deadline / 2 and (
+        trial.replicas == 0 or wait.reason is Reason.CheckErrored
+    ):
         candidate = replace(candidate, progress_since=trial.now)  # seldom: each is a status write
     weight = _granted(trial, wait)
     if trial.router.verified:
@@ -374,17 +390,10 @@ def _take_back(trial: Trial, end: End, events: tuple[Event, ...]) -> Progress:
     text = f"{candidate.revision}: {end.sentence}"
     if end.kind is Reason.RolledBack:
         text += f" (at {carried} %; {LOSS_REMEDY})"
-    entry = Rejection(
-        candidate.number,
-        candidate.fingerprint,
-        candidate.revision,
-        end.kind,
-        end.reason,
-        text,
-        trial.now,
-    )
+    identity = (candidate.number, candidate.fingerprint, candidate.revision)
+    entry = Rejection(*identity, end.kind, end.reason, text, trial.now, end.gate)
     memory = replace(trial.memory.reject(entry), candidate=None).remember(
-        Past(candidate.number, candidate.fingerprint, candidate.revision, end.kind, text, trial.now)
+        Past(*identity, end.kind, text, trial.now)
     )
     return Progress(
         memory, 0, 0, Wait(end.reason, text), (*events, Event(end.kind, text, warning=True))

@@ -87,6 +87,7 @@ class Snapshot:
     router: RouterView = RouterView()
     flaps: Mapping[ObjectKey, int] = field(default_factory=dict)  # put back lately, how often
     live: Mapping[str, Verdict] = field(default_factory=dict)  # revision → live checks, when done
+    golden: str | None = None  # digest of the golden files, where a refusal rests on them
     deleting: bool = False
 
     @property

@@ -21,7 +21,7 @@ from savedmodel_operator.api.reasons import Reason
 from savedmodel_operator.api.source import Lock, VersionView
 from savedmodel_operator.api.types import Spec
 from savedmodel_operator.plan.children import World
-from savedmodel_operator.plan.memory import Memory, Rejection
+from savedmodel_operator.plan.memory import JUDGED_BY, Memory, Rejection
 from savedmodel_operator.savedmodel.facts import ModelFacts
 from savedmodel_operator.workload.lock import read_lock
 
@@ -61,7 +61,7 @@ def choose(world: World, memory: Memory) -> Choice:
     refused: Rejection | None = None
     if newest is not None and (stable is None or newest.number > stable.number):
         target = _of_version(world, newest)
-        refused = find_refusal(memory, target, gate_hash(spec))
+        refused = find_refusal(memory, target, gate_hash(spec), world.snapshot.golden)
         if refused is None:
             if memory.high_water_mark is not None and target.number <= memory.high_water_mark:
                 return Choice(
@@ -81,22 +81,33 @@ def choose(world: World, memory: Memory) -> Choice:
 def _stable_again(world: World, memory: Memory, refused: Rejection | None) -> Choice:
     assert memory.stable is not None
     target = _of_stable(world, memory)
-    again = find_refusal(memory, target, gate_hash(world.snapshot.spec))
+    gate, files = gate_hash(world.snapshot.spec), world.snapshot.golden
+    again = find_refusal(memory, target, gate, files)
     if again is not None and target.revision != memory.stable.revision:
         return Choice(None, again.kind, again.message, refused or again)
     return Choice(target, Reason.UpToDate, "stable is what is wanted", refused)
 
 
-def find_refusal(memory: Memory, target: Target, gate: str) -> Rejection | None:
-    """The entry that keeps this target out."""
+def find_refusal(
+    memory: Memory, target: Target, gate: str, files: str | None = None
+) -> Rejection | None:
+    """The entry that keeps this target out. `files`: digest of the golden files, None: not read."""
     for entry in memory.rejected:
-        same = entry.number == target.number and entry.fingerprint == target.fingerprint
-        if entry.gate:
-            if same and entry.gate == gate:
-                return entry
-        elif entry.revision == target.revision:
+        if _binds(entry, target, gate, files):
             return entry
     return None
+
+
+def _binds(entry: Rejection, target: Target, gate: str, files: str | None) -> bool:
+    """Each kind of refusal by what it rests on; see `Rejection`."""
+    if not entry.gate:
+        return entry.revision == target.revision
+    asked, live, judged = entry.gate.partition(JUDGED_BY)
+    if asked != gate:
+        return False
+    if live:
+        return entry.revision == target.revision and (files is None or judged in ("", files))
+    return entry.number == target.number and entry.fingerprint == target.fingerprint
 
 
 def _of_version(world: World, version: VersionView) -> Target:

@@ -6,13 +6,9 @@ import json
 import pytest
 
 from fake_server import child
-from savedmodel_operator.api.reasons import Reason
 from savedmodel_operator.cluster.cache import observed
-from savedmodel_operator.gate.verdict import errored, passed, rejected
-from savedmodel_operator.observe.live import LiveChecks, Target
 from savedmodel_operator.observe.routers import Routers
 from savedmodel_operator.traffic.base import Answer
-from savedmodel_operator.workload.revision import RevisionRecord
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.looptime]
 
@@ -165,98 +161,4 @@ async def test_without_routers_nobody_is_asked():
     await asyncio.sleep(10)
     assert len(fleet.asked) <= 1
     await asyncio.sleep(0)
-    assert len(asyncio.all_tasks()) == 1
-
-
-FACTS = {"form": 1, "schema": 1, "graphs": []}
-
-
-def record(name):
-    manifests = {"deployment": {"spec": {}}, "service": {"spec": {}}, "pdb": {"spec": {}}}
-    data = {
-        "number": 2,
-        "directory": "2",
-        "fingerprint": "sha256:2",
-        "servingHash": "h",
-        "facts": FACTS,
-        "manifests": manifests,
-    }
-    return observed(child("ControllerRevision", name, data=data))
-
-
-def deployment(name):
-    return observed(child("Deployment", name, labels={"savedmodel.dev/revision": name}))
-
-
-class Server:
-    """A candidate's verdicts in order; the last one stays."""
-
-    def __init__(self, *verdicts):
-        self.loop = asyncio.get_running_loop()
-        self.verdicts = list(verdicts)
-        self.asked: list[tuple[float, Target]] = []
-        self.changes = 0
-        self.live = LiveChecks(self.check, self.changed)
-
-    def changed(self, owner):
-        assert owner == KEY
-        self.changes += 1
-
-    async def check(self, target):
-        self.asked.append((self.loop.time(), target))
-        return self.verdicts.pop(0) if len(self.verdicts) > 1 else self.verdicts[0]
-
-    def view(self, *children, stable=None):
-        return self.live.view(KEY, ("flowers", ("serve",)), stable, list(children))
-
-
-def candidate(ready=True):
-    serving = pod("m1", "10.0.1.1", "model", revision="rev", ready=ready)
-    return (record("rev"), deployment("rev"), serving)
-
-
-async def test_a_ready_candidate_is_asked_once():
-    server = Server(passed("live", "fine"))
-    assert server.view(*candidate()) == {}
-    await asyncio.sleep(1)
-    assert server.view(*candidate())["rev"].passed
-    await asyncio.sleep(100)
-    ((_, target),) = server.asked
-    assert (target.ip, target.model_name, target.tags) == ("10.0.1.1", "flowers", ("serve",))
-    assert isinstance(target.record, RevisionRecord)
-    assert server.changes == 1
-
-
-async def test_a_check_that_could_not_be_done_is_asked_again_slower_and_slower():
-    server = Server(*[errored("live", "no answer")] * 3, passed("live", "fine"))
-    server.view(*candidate())
-    await asyncio.sleep(100)
-    assert [at for at, _ in server.asked] == [0, 1, 3, 7]
-    assert server.view(*candidate())["rev"].passed
-    assert server.changes == 2
-
-
-async def test_a_refusal_is_final():
-    server = Server(rejected("live", Reason.MetadataMismatch, "another y"))
-    server.view(*candidate())
-    await asyncio.sleep(100)
-    assert len(server.asked) == 1
-    assert server.view(*candidate())["rev"].rejected
-
-
-async def test_stable_and_pods_that_are_not_ready_are_not_asked():
-    server = Server(passed("live", "fine"))
-    server.view(*candidate(), stable="rev")
-    server.view(*candidate(ready=False))
-    await asyncio.sleep(10)
-    assert server.asked == []
-
-
-async def test_a_removed_candidate_is_forgotten():
-    server = Server(errored("live", "no answer"))
-    server.view(*candidate())
-    await asyncio.sleep(1)
-    assert server.view(record("rev")) == {}
-    await asyncio.sleep(100)
-    assert len(server.asked) <= 2
     assert len(asyncio.all_tasks()) == 1

@@ -11,6 +11,8 @@ from savedmodel_operator.apply import Applier
 from savedmodel_operator.cluster.cache import ChildCache
 from savedmodel_operator.cluster.objects import ObjectCache
 from savedmodel_operator.handlers import Transport
+from savedmodel_operator.observe.candidate import CandidateCheck
+from savedmodel_operator.observe.golden import GoldenReader, GoldenWatcher
 from savedmodel_operator.observe.live import LiveChecks
 from savedmodel_operator.observe.observer import Observer
 from savedmodel_operator.observe.pods import PodClient
@@ -76,6 +78,7 @@ class Operator:
         self.objects, self.children = ObjectCache(), ChildCache()
         self.telemetry = Telemetry()
         client = self.server.client
+        files = GoldenReader(client)
         tools = Tools(NoBucket(), None, None, None, self.server.clock.now, lambda _: None)
         self.observer = Observer(
             objects=self.objects,
@@ -83,7 +86,8 @@ class Operator:
             clock=self.server.clock,
             sources=Sources(tools),
             routers=Routers(PodClient().probe, lambda _: None),
-            live=LiveChecks(PodClient().check_live, lambda _: None),
+            live=LiveChecks(CandidateCheck(PodClient(), files).check, lambda _: None),
+            golden=GoldenWatcher(files, lambda _: None),
             settings=Settings("operator:1", "envoy:1"),
             pods=PodClient(),
         )
