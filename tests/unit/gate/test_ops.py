@@ -188,7 +188,9 @@ def test_the_worst_comes_first():
 @pytest.mark.parametrize("version", inventory.VERSIONS)
 def test_no_real_model_is_refused_by_any_version(zoo, version):
     """What TensorFlow 2.21 exports of the usual kinds loads on every server back to 2.16."""
-    for name in zoo.truth:
+    names = sorted(path.parent.name for path in zoo.folder.glob("*/saved_model.pb"))
+    assert len(names) >= 12
+    for name in names:
         for facts in read_saved_model(BytesSource(zoo.pb(name))).graphs:
             found = find_ops(facts, on(version))
             assert [f.sentence() for f in found if f.breaks] == [], name
