@@ -77,6 +77,7 @@ def unserved(row: str, path: str, old: TensorSpec, new: TensorSpec) -> Iterator[
         (path, old.kind, new.kind),
         (f"{path}.dtype", old.dtype, new.dtype),
         (f"{path}.shape", shown_shape(old.shape), shown_shape(new.shape)),
+        (f"{path}.default", old.default or "none", new.default or "none"),
     )
     for place, before, after in changes:
         if before != after:

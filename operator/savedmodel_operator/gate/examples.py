@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from savedmodel_operator.gate.difference import Difference, found
-from savedmodel_operator.gate.tensors import shown_shape
+from savedmodel_operator.gate.tensors import ANY, shown_shape
 from savedmodel_operator.savedmodel.facts import Signature, TensorSpec
 
 CLASSIFY, REGRESS = "tensorflow/serving/classify", "tensorflow/serving/regress"
@@ -24,14 +24,20 @@ def differing_methods(path: str, old: Signature, new: Signature) -> Iterator[Dif
     The method's name does not count, only the shape: the server checks the name with
     --enable_signature_method_name_check alone.
     """
-    if old.method == CLASSIFY and classify_fault(old) is None:
-        fault = classify_fault(new)
+    for method, verb, find_fault, keys in _METHODS:
+        if old.method != method or find_fault(old) is not None:
+            continue
+        fault = find_fault(new)
         if fault:
-            yield found("classify-lost", path, "classify lost", f"can no longer classify: {fault}")
-    if old.method == REGRESS and regress_fault(old) is None:
-        fault = regress_fault(new)
-        if fault:
-            yield found("regress-lost", path, "regress lost", f"can no longer regress: {fault}")
+            fact = f"can no longer {verb}: {fault}"
+            yield found(f"{verb}-lost", path, f"{verb} lost", fact)
+            continue
+        for key in sorted(keys & old.outputs.keys() & new.outputs.keys()):
+            before, after = _rows(old.outputs[key]), _rows(new.outputs[key])
+            if before < 0 <= after:
+                change = f"{ANY} → {after}"
+                fact = f"changed {change}: it no longer has a row for each example"
+                yield found("examples-rows-fixed", f"{path}.outputs.{key}.shape[0]", change, fact)
 
 
 def classify_fault(signature: Signature) -> str | None:
@@ -85,3 +91,14 @@ def _tensor_fault(key: str, tensor: TensorSpec, dtype: str, ranks: tuple[int, ..
 def _width(tensor: TensorSpec) -> int:
     """The size of dimension 1, -1 where the file does not say."""
     return tensor.shape[1] if tensor.shape is not None and len(tensor.shape) > 1 else -1
+
+
+def _rows(tensor: TensorSpec) -> int:
+    """The size of dimension 0, -1 where the file does not say."""
+    return tensor.shape[0] if tensor.shape else -1
+
+
+_METHODS = (
+    (CLASSIFY, "classify", classify_fault, _CLASSES.keys()),
+    (REGRESS, "regress", regress_fault, {"outputs"}),
+)

@@ -86,7 +86,7 @@ def _flattened(
 
 
 def _added(path: str, tensor: TensorSpec, *, first: bool) -> Difference:
-    if tensor.has_default:
+    if tensor.has_default and tensor.kind == "Dense":
         row = "first-input-with-default" if first else "input-added-with-default"
         return found(row, path, "added", f"({shown(tensor)}) is new and has a default")
     row = "first-input-required" if first else "input-added-required"

@@ -36,13 +36,13 @@ def differing_outputs(path: str, old: Tensors, new: Tensors) -> Iterator[Differe
         place = at(path, key)
         if key in pairs:
             yield _renumbered(path, key, pairs[key])
-            yield from _output(at(path, pairs[key]), pairs[key], old[key], new)
+            yield from _output(at(path, pairs[key]), old[key], new[pairs[key]])
         elif key not in new:
             served = old[key].kind == "Dense"
             row = "output-removed" if served else "output-was-not-served"
             yield found(row, place, "removed", f"({shown(old[key])}) is gone")
         elif key in old:
-            yield from _output(place, key, old[key], new)
+            yield from _output(place, old[key], new[key])
         else:
             yield from _added(place, key, old, new)
     if len(old) > 1 and len(new) == 1:
@@ -57,7 +57,7 @@ def _sole_renamed(path: str, old: Tensors, new: Tensors) -> Iterator[Difference]
         row = "sole-output-renamed-bytes"
     change = f"{short(before)} → {short(after)}"
     yield found(row, at(path, before), change, f"is now called {short(after)}")
-    yield from _output(at(path, after), after, tensor, new)
+    yield from _output(at(path, after), tensor, new[after])
 
 
 def _renumbered(path: str, before: str, after: str) -> Difference:
@@ -98,8 +98,7 @@ def _others_differ(key: str, new: Tensors) -> bool:
     return any(_rows(t) not in (mine, _SCALAR) for name, t in new.items() if name != key)
 
 
-def _output(path: str, key: str, old: TensorSpec, all_new: Tensors) -> Iterator[Difference]:
-    new = all_new[key]
+def _output(path: str, old: TensorSpec, new: TensorSpec) -> Iterator[Difference]:
     if old.kind != "Dense":
         yield from unserved("output-was-not-served", path, old, new)
         return
@@ -112,11 +111,10 @@ def _output(path: str, key: str, old: TensorSpec, all_new: Tensors) -> Iterator[
         row = output_dtype_row(old.dtype, new.dtype)
         yield found(row, f"{path}.dtype", change, f"changed {change}")
     if old.shape != new.shape:
-        yield from _shape(path, key, old.shape, all_new)
+        yield from _shape(path, old.shape, new.shape)
 
 
-def _shape(path: str, key: str, old: Shape, all_new: Tensors) -> Iterator[Difference]:
-    new = all_new[key].shape
+def _shape(path: str, old: Shape, new: Shape) -> Iterator[Difference]:
     for place, dimension in differing_sizes(path, old, new):
         if dimension is None or old is None or new is None:
             before, after = shown_shape(old), shown_shape(new)
@@ -126,18 +124,6 @@ def _shape(path: str, key: str, old: Shape, all_new: Tensors) -> Iterator[Differ
             row = _size_row(dimension, old[dimension], new[dimension])
         change = f"{before} → {after}"
         yield found(row, place, change, f"changed {change}")
-    first = f"{path}.shape[0]" if old is not None and new is not None else f"{path}.shape"
-    if new != () and _first(old) != _first(new) and _others_differ(key, all_new):
-        yield found(
-            "output-rows-differ", first, f"{_first(old)} → {_first(new)}",
-            f"has dimension 0 {_first(new)}, not that of the other outputs",
-        )  # fmt: skip
-
-
-def _first(shape: Shape) -> str:
-    if shape is None:
-        return NO_RANK
-    return shown_size(shape[0]) if shape else _SCALAR
 
 
 def _rank_row(old: Shape, new: Shape) -> str:
@@ -147,7 +133,9 @@ def _rank_row(old: Shape, new: Shape) -> str:
         return "output-known-as-scalar" if old is None else "output-became-scalar"
     if old == ():
         return "output-was-scalar"
-    return "output-shape-narrowed" if old is None else "output-shape-changed"
+    if old is None:
+        return "output-rows-fixed" if new[0] >= 0 else "output-shape-narrowed"
+    return "output-shape-changed"
 
 
 def _size_row(dimension: int, old: int, new: int) -> str:

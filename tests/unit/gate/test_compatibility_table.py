@@ -145,9 +145,9 @@ def test_renumbered_keras_inputs_come_with_their_own_remedy():
 
 
 def test_risks_are_noted_on_a_pass():
+    with_default = inputs(x=F, k=tensor(default="a"))
     verdict = check_static(
-        model(outputs(y=tensor(shape=[-1, -1]))), model(outputs(y=tensor(shape=[-1, 3]))),
-        gate(), ["serve"],
-    )  # fmt: skip
+        model(inputs(x=F, k=tensor(default="b"))), model(with_default), gate(), ["serve"]
+    )
     assert verdict.passed
-    assert verdict.notes == ("serving_default.outputs.y.shape[1] changed 3 → any",)
+    assert verdict.notes == ("serving_default.inputs.k.default has another value now",)
