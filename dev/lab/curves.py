@@ -1,0 +1,171 @@
+"""`dev/curves`: how often analysis condemns a healthy version, and how soon a bad one; as pictures.
+
+Runs simulated rollouts (`rollout_sim`) in all cores, writes docs/analysis/{false,detection}.svg and
+figures.json beside them. The same seeds give the same figures.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lab.rollout_sim import LIMITS, Ending, Plan, Version, run
+
+RATES = (1, 3, 10, 30, 100, 300, 1000)
+FACTORS = (1.5, 2.0, 5.0, 10.0)
+HEALTHY = {
+    "at every limit": (Version(0.01, 0.03, 0.250), Version(0.01, 0.02, 0.250 / 1.5)),
+    "half of every limit": (Version(0.005, 0.025, 0.125), Version(0.005, 0.02, 0.125)),
+}
+"""Candidate and stable. At every limit is the worst healthy version that there can be."""
+
+
+def bad(kind: str, factor: float) -> tuple[Version, Version]:
+    """A candidate that breaks one limit by this factor, and a good stable."""
+    stable = Version()
+    if kind == "server errors":
+        return Version(server_errors=0.01 * factor), stable
+    if kind == "client errors":
+        return Version(client_errors=stable.client_errors + 0.01 * factor), stable
+    return Version(p99=0.250 * factor), stable
+
+
+KINDS = ("server errors", "client errors", "latency")
+
+
+@dataclass(frozen=True)
+class Case:
+    """So many runs of one pair of versions at one rate, from one seed on."""
+
+    rate: float
+    versions: tuple[Version, Version]
+    seed: int
+    runs: int
+
+    def endings(self) -> list[Ending]:
+        """All of them."""
+        return [
+            run(self.rate, *self.versions, seed, Plan(), LIMITS)
+            for seed in range(self.seed, self.seed + self.runs)
+        ]
+
+
+def _spread(pool: ProcessPoolExecutor, case: Case, chunk: int = 50) -> list[Ending]:
+    parts = [
+        Case(case.rate, case.versions, case.seed + i, min(chunk, case.runs - i))
+        for i in range(0, case.runs, chunk)
+    ]
+    return [ending for part in pool.map(Case.endings, parts) for ending in part]
+
+
+def measure(runs: int, seed: int) -> dict[str, Any]:
+    """Figures of all curves; `runs` per point of the healthy ones, a tenth for the others."""
+    found: dict[str, Any] = {"runs": runs, "seed": seed, "healthy": {}, "bad": {}}
+    with ProcessPoolExecutor() as pool:
+        for name, pair in HEALTHY.items():
+            rows = found["healthy"][name] = list[dict[str, Any]]()
+            for rate in RATES:
+                seen = _spread(pool, Case(rate, pair, seed, runs))
+                gone = sum(e.seconds is not None for e in seen)
+                rows.append({"rate": rate, "runs": runs, "rolledBack": gone})
+                print(f"{name}, {rate} requests/s: {gone} of {runs} rolled back", flush=True)
+        for kind in KINDS:
+            for factor in FACTORS:
+                rows = found["bad"][f"{kind} x{factor:g}"] = list[dict[str, Any]]()
+                for rate in RATES:
+                    case = Case(rate, bad(kind, factor), seed, max(runs // 10, 20))
+                    rows.append(_caught(rate, _spread(pool, case, 20)))
+                    print(f"{kind} x{factor:g}, {rate} requests/s: {rows[-1]}", flush=True)
+    return found
+
+
+def _caught(rate: float, endings: Sequence[Ending]) -> dict[str, Any]:
+    times = sorted(e.seconds for e in endings if e.seconds is not None)
+    return {
+        "rate": rate,
+        "runs": len(endings),
+        "missed": len(endings) - len(times),
+        "medianSeconds": statistics.median(times) if times else None,
+        "p90Seconds": times[int(len(times) * 0.9)] if times else None,
+    }
+
+
+def draw(figures: dict[str, Any], folder: Path) -> None:
+    """The pictures of what was measured."""
+    import matplotlib as mpl
+
+    mpl.use("svg")
+    mpl.rcParams["svg.hashsalt"] = "savedmodel"
+    _draw_false(figures, folder / "false.svg")
+    _draw_detection(figures, folder / "detection.svg")
+
+
+def _axes(count: int, title: str) -> tuple[Any, Sequence[Any]]:
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(1, count, figsize=(5.2 * count, 4), squeeze=False)
+    figure.suptitle(title)
+    for axis in axes[0]:
+        axis.set_xscale("log")
+        axis.set_xlabel("requests per second, both versions together")
+        axis.grid(alpha=0.3)
+    return figure, axes[0]
+
+
+def _draw_false(figures: dict[str, Any], file: Path) -> None:
+    figure, (axis,) = _axes(1, "Healthy versions that were rolled back")
+    for name, rows in figures["healthy"].items():
+        rates, shares = _columns(rows, lambda r: 100 * r["rolledBack"] / r["runs"])
+        axis.plot(rates, shares, marker="o", label=name)
+    axis.axhline(5, color="red", linestyle="--", label="budget: 5 %")
+    axis.set_ylabel("% of rollouts")
+    axis.set_ylim(-0.2, 6)
+    axis.legend()
+    figure.savefig(file, metadata={"Date": None}, bbox_inches="tight")
+
+
+def _draw_detection(figures: dict[str, Any], file: Path) -> None:
+    figure, axes = _axes(2 * len(KINDS), "Bad versions: missed, and time to the verdict")
+    for i, kind in enumerate(KINDS):
+        missed, times = axes[2 * i : 2 * i + 2]
+        for factor in FACTORS:
+            rows = figures["bad"][f"{kind} x{factor:g}"]
+            label = f"{factor:g} × the limit"
+            missed.plot(
+                *_columns(rows, lambda r: 100 * r["missed"] / r["runs"]), marker="o", label=label
+            )
+            known = [r for r in rows if r["medianSeconds"] is not None]
+            times.plot(*_columns(known, lambda r: r["medianSeconds"]), marker="o", label=label)
+        missed.set_title(f"{kind}: missed, % of rollouts")
+        times.set_title(f"{kind}: median seconds to the verdict")
+        times.set_yscale("log")
+        missed.legend()
+    figure.savefig(file, metadata={"Date": None}, bbox_inches="tight")
+
+
+def _columns(rows: Iterable[dict[str, Any]], value: Any) -> tuple[list[float], list[float]]:
+    listed = list(rows)
+    return [row["rate"] for row in listed], [value(row) for row in listed]
+
+
+def main() -> None:
+    """Measure and draw."""
+    parser = argparse.ArgumentParser(prog="dev/curves", description=__doc__)
+    parser.add_argument("--runs", type=int, default=10_000, help="rollouts per healthy point")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--out", type=Path, default=Path("docs/analysis"))
+    options = parser.parse_args()
+    options.out.mkdir(parents=True, exist_ok=True)
+    figures = measure(options.runs, options.seed)
+    (options.out / "figures.json").write_text(json.dumps(figures, indent=1) + "\n")
+    draw(figures, options.out)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,127 @@
+"""What was counted for one revision since a step began: requests, errors, latencies. Pure.
+
+Counters come from several processes (router pods, model pods), each from zero at its own start.
+A window is the sum over processes of (now − baseline), where a baseline is the first sample of a
+process in this window. A process whose counters fell was restarted: its window starts anew with
+the sample that showed it, because what it counted between is unknown. A process that left takes
+its last counts with it: they were real requests.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import reduce
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """Counters of one revision: never below zero, each but `requests` a part of it.
+
+    `latency`: (lower edge, upper edge) in seconds → requests between; only answered ones.
+    """
+
+    requests: int = 0
+    server_errors: int = 0
+    client_errors: int = 0
+    latency: Mapping[tuple[float, float], int] = field(default_factory=dict)
+
+    def plus(self, other: Counts) -> Counts:
+        """The sum."""
+        edges = {*self.latency, *other.latency}
+        return Counts(
+            self.requests + other.requests,
+            self.server_errors + other.server_errors,
+            self.client_errors + other.client_errors,
+            {e: self.latency.get(e, 0) + other.latency.get(e, 0) for e in edges},
+        )
+
+    def since(self, baseline: Counts) -> Counts | None:
+        """What came on top of a baseline; None where a counter fell."""
+        edges = {*self.latency, *baseline.latency}
+        latency = {e: self.latency.get(e, 0) - baseline.latency.get(e, 0) for e in edges}
+        found = Counts(
+            self.requests - baseline.requests,
+            self.server_errors - baseline.server_errors,
+            self.client_errors - baseline.client_errors,
+            {e: n for e, n in latency.items() if n},
+        )
+        numbers = (found.requests, found.server_errors, found.client_errors, *latency.values())
+        return None if min(numbers) < 0 else found
+
+    @property
+    def timed(self) -> int:
+        """Requests whose latency is known."""
+        return sum(self.latency.values())
+
+    def slower_than(self, seconds: float) -> int:
+        """Requests that were surely slower: of the bucket around the limit none count."""
+        return sum(n for (low, _), n in self.latency.items() if low >= seconds)
+
+    def value_at(self, rank: int) -> tuple[float, float]:
+        """The bucket of the value with this rank from 1. Raises ValueError beyond the last."""
+        seen = 0
+        for edges in sorted(self.latency):
+            seen += self.latency[edges]
+            if seen >= rank:
+                return edges
+        raise ValueError(f"there are {seen} values, rank {rank} is none of them")
+
+    def quantile(self, quantile: float) -> float:
+        """The estimate in seconds, linear inside its bucket; 0 without values."""
+        if not self.timed:
+            return 0.0
+        wanted, seen = quantile * self.timed, 0
+        for low, high in sorted(self.latency):
+            here = self.latency[low, high]
+            if seen + here >= wanted:
+                return low + (high - low) * max(0.0, (wanted - seen) / here)
+            seen += here
+        return max(high for _, high in self.latency)
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """One counting process: its baseline, its latest sample, what earlier windows of it left."""
+
+    baseline: Counts
+    latest: Counts
+    before: Counts = Counts()
+
+    def sampled(self, counts: Counts) -> Process:
+        """With a newer sample; a fall starts the window anew."""
+        if counts.since(self.latest) is None:
+            return Process(counts, counts, self.total)
+        return replace(self, latest=counts)
+
+    @property
+    def total(self) -> Counts:
+        """What this process counted inside the window."""
+        found = self.latest.since(self.baseline)
+        assert found is not None  # every later sample is not below the one before
+        return self.before.plus(found)
+
+
+@dataclass(frozen=True)
+class Window:
+    """All processes of one revision since a step began."""
+
+    processes: Mapping[str, Process] = field(default_factory=dict)
+
+    def sampled(self, samples: Mapping[str, Counts]) -> Window:
+        """With one round of samples by process; those that are missing keep their last one."""
+        known = dict(self.processes)
+        for uid, counts in samples.items():
+            process = known.get(uid)
+            known[uid] = process.sampled(counts) if process else Process(counts, counts)
+        return Window(known)
+
+    @property
+    def counts(self) -> Counts:
+        """The sum."""
+        return add(process.total for process in self.processes.values())
+
+
+def add(parts: Iterable[Counts]) -> Counts:
+    """The sum of counts."""
+    return reduce(Counts.plus, parts, Counts())
