@@ -19,6 +19,7 @@ from botocore.client import Config
 from botocore.exceptions import BotoCoreError
 
 from savedmodel_operator.cli.reading import (
+    GRAPH_FILES,
     MAX_FILES,
     NotReadableError,
     looks_like_version,
@@ -47,8 +48,6 @@ EXCHANGE_SECONDS = 300.0
 
 FIRST_PAGE = 1000
 """Keys of one answer; a folder of versions shows in the first."""
-
-GRAPH_FILES = ("saved_model.pb", "saved_model.pbtxt")
 
 
 def open_bucket(url: str, options: StoreOptions) -> BucketPlace:

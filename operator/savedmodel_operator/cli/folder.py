@@ -12,13 +12,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from savedmodel_operator.cli.reading import (
+    GRAPH_FILES,
     MAX_FILES,
     NotReadableError,
     looks_like_version,
     no_version,
 )
-
-GRAPH_FILES = ("saved_model.pb", "saved_model.pbtxt")
 
 
 class FileSource:

@@ -8,10 +8,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from savedmodel_operator.savedmodel import Source
+from savedmodel_operator.savedmodel.saved_model import FILE, TEXT_FILE
 
 MAX_FILES = 100_000
 """Files of one version; more is a folder that is none."""
 
+
+GRAPH_FILES = (FILE, TEXT_FILE)
+"""Either may be named in place of its folder."""
 
 _NAMED = 5
 

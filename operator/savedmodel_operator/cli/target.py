@@ -22,11 +22,12 @@ from savedmodel_operator.savedmodel import (
     MalformedModel,
     ModelFacts,
     Source,
+    graph_file,
     read_bundle_index,
-    read_saved_model,
+    read_graph_file,
 )
 from savedmodel_operator.savedmodel.bundle import MAX_INDEX_BYTES
-from savedmodel_operator.savedmodel.layout import INDEX, PB, Layout, check_layout
+from savedmodel_operator.savedmodel.layout import INDEX, Layout, check_layout
 
 if TYPE_CHECKING:
     from savedmodel_operator.savedmodel.extras import Extras
@@ -171,10 +172,11 @@ def _place(text: str, store: StoreOptions) -> Place:
 def _facts(
     place: Place, listing: Mapping[str, int], meter: Meter
 ) -> ModelFacts | MalformedModel | None:
-    if not listing.get(PB):
+    file = graph_file(listing)
+    if file is None or not listing[file]:
         return None
     try:
-        return read_saved_model(Metered(place.open(PB), meter))
+        return read_graph_file(file, Metered(place.open(file), meter))
     except MalformedModel as error:
         return error
 
