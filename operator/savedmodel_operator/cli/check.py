@@ -19,6 +19,7 @@ from savedmodel_operator.cli.findings import client_option
 from savedmodel_operator.cli.output import Exit, emit, fail, output_option
 from savedmodel_operator.cli.reading import NotReadableError
 from savedmodel_operator.cli.target import StoreOptions, Version, read_target, store_options
+from savedmodel_operator.gate.inventory import VERSIONS
 
 EPILOG = """
 \b
@@ -70,6 +71,11 @@ Exit codes:
     metavar="TAG,…",
     help="Tags that are served.  [default: the manifest's, else serve]",
 )
+@click.option(
+    "--serving-version",
+    type=click.Choice(VERSIONS),
+    help="The TensorFlow Serving whose ops the graph may use.  [default: by the manifest's image]",
+)
 @click.option("--deep", is_flag=True, help="Compare the bytes of every tensor with its checksum.")
 @output_option
 @store_options
@@ -81,6 +87,7 @@ def check(
     mode: str | None,
     clients: tuple[str, ...],
     tag_set: str | None,
+    serving_version: str | None,
     deep: bool,
     output: str,
     store: StoreOptions,
@@ -91,7 +98,7 @@ def check(
     the contract, compatibility for each kind of client, tensors and ops. What only a running
     server can say (golden requests, agreement, load time) is named, not judged.
     """
-    terms = _terms(manifest, name, mode, clients, tag_set)
+    terms = _terms(manifest, name, mode, clients, tag_set).on_server(serving_version)
     try:
         new = read_target(candidate, store, deep)
         old = None if against is None else _stable(read_target(against, store))

@@ -1,12 +1,13 @@
 """The question that `check` asks, and the gate's answer to it. Reads only the manifest.
 
 `Terms` are what a version is held to: a manifest's gate with the options laid over it. The order
-is the operator's: layout, then `gate.examine`. Must not print and must not judge what the
+is the operator's: layout, size budgets, then `gate.examine`. Must not print and must not judge what the
 gate judges.
 """
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +20,8 @@ from savedmodel_operator.cli.lint import lint_document
 from savedmodel_operator.cli.manifest import Document, NotYamlError, read_manifest, shown
 from savedmodel_operator.cli.target import Version
 from savedmodel_operator.gate import Finding, examine
+from savedmodel_operator.gate.budgets import check_size
+from savedmodel_operator.gate.ops import with_serving_version
 
 TAGS = ("serve",)
 
@@ -32,6 +35,13 @@ class Terms:
     image: str = ""
     source: str = "defaults"
     later: tuple[str, ...] = ()
+
+    def on_server(self, version: str | None) -> Terms:
+        """The same terms for a server of that version, one of `gate.inventory.VERSIONS`."""
+        if version is None:
+            return self
+        ops = replace(self.gate.ops, serving_version=version)
+        return dataclasses.replace(self, gate=replace(self.gate, ops=ops))
 
 
 @dataclass(frozen=True)
@@ -80,7 +90,7 @@ def _from_manifest(file: str, name: str | None) -> Terms:
         raise ValueError(f"{first.file}:{first.line}: {first.message}{more}")
     spec = linted.spec
     return Terms(
-        spec.gate,
+        with_serving_version(spec.gate, spec.serving.image),
         spec.serving.options.tags,
         spec.serving.image,
         f"{document.file}: {document.name}",
@@ -120,7 +130,7 @@ def _later(spec: Spec) -> Iterator[str]:
 
 def judge(candidate: Version, stable: Version | None, terms: Terms) -> Answer:
     """The gate's answer; `stable` must have facts."""
-    refused = _layout(candidate)
+    refused = _layout(candidate) or _size(candidate, terms.gate)
     if candidate.facts is None:
         assert refused, "a version without facts is never complete"
         return Answer(candidate, stable, terms, False, *refused)
@@ -146,3 +156,9 @@ def _layout(version: Version) -> Refusal | None:
         more = f" and {len(version.damaged) - 1} more" if len(version.damaged) > 1 else ""
         return "deep", Reason.ChecksumMismatch, f"{version.damaged[0]}{more}; upload it again"
     return None
+
+
+def _size(version: Version, gate: Gate) -> Refusal | None:
+    """Bytes and objects as the operator counts them: those of the listing."""
+    verdict = check_size(sum(version.listing.values()), len(version.listing), gate.budgets)
+    return verdict and (verdict.check, verdict.reason, verdict.message)

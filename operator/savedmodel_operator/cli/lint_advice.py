@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator
 
 from savedmodel_operator.api.types import Spec, seconds
 from savedmodel_operator.cli.manifest import Path
+from savedmodel_operator.gate.inventory import VERSIONS
+from savedmodel_operator.gate.ops import with_serving_version
 
 Advice = tuple[Path, str]
 
@@ -53,6 +55,18 @@ def _gate(spec: Spec) -> Iterator[Advice]:
         yield (
             ("spec", "gate", "ops", "python"),
             ("Allow: TensorFlow Serving fails every request that meets such an op"),
+        )
+
+
+def _ops(spec: Spec) -> Iterator[Advice]:
+    if with_serving_version(spec.gate, spec.serving.image).ops.serving_version is None:
+        yield (
+            ("spec", "gate", "ops"),
+            (
+                f"the tag of {spec.serving.image} says none of TensorFlow Serving {VERSIONS[0]} to "
+                f"{VERSIONS[-1]}, so a model with ops that the server lacks is only noticed when it "
+                f"does not load; set servingVersion"
+            ),
         )
 
 
@@ -114,5 +128,6 @@ ADVISERS: tuple[Callable[[Spec], Iterator[Advice]], ...] = (
     _image,
     _capacity,
     _gate,
+    _ops,
     _rollout,
 )

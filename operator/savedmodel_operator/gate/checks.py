@@ -17,7 +17,7 @@ from savedmodel_operator.api.types import Gate
 from savedmodel_operator.gate.compatibility import compare
 from savedmodel_operator.gate.contract import find_breaches
 from savedmodel_operator.gate.finding import Finding, Severity
-from savedmodel_operator.gate.ops import find_ops
+from savedmodel_operator.gate.ops import NOT_COMPARED, find_ops
 from savedmodel_operator.gate.verdict import Verdict, listed, passed, rejected, short
 from savedmodel_operator.savedmodel.facts import GraphFacts, ModelFacts, Signature, TensorSpec
 from savedmodel_operator.savedmodel.graph import PYTHON_OPS
@@ -268,6 +268,6 @@ def _summary(question: Question) -> str:
 
 
 def _notes(findings: Iterable[Finding]) -> tuple[str, ...]:
-    """What changes without breaking a call."""
-    risky = [finding for finding in findings if finding.severity is Severity.Risk]
+    """What changes without breaking a call, and what could not be compared."""
+    risky = [f for f in findings if f.severity is Severity.Risk or f.row == NOT_COMPARED]
     return tuple(f"{f.path} {f.fact}" if f.path else f.fact for f in risky[:_MOST_NOTES])

@@ -21,6 +21,9 @@ from savedmodel_operator.savedmodel.facts import GraphFacts
 
 CHECK = "ops"
 
+NOT_COMPARED = "server-unknown"
+"""The row of the finding that says that no server's ops were at hand."""
+
 READS_FILES = frozenset({
     "CSVDataset", "CSVDatasetV2", "ExperimentalCSVDataset", "ExperimentalLMDBDataset",
     "ExperimentalMatchingFilesDataset", "ExperimentalSqlDataset", "FixedLengthRecordDataset",
@@ -90,10 +93,9 @@ def _not_compared() -> Finding:
         CHECK,
         Severity.Info,
         "",
-        f"the ops were not compared with a server's: the tag of serving.image says none of "
-        f"TensorFlow Serving {known}",
-        advice="set gate.ops.servingVersion",
-        row="server-unknown",
+        f"the ops were not compared with a server's, because the tag of serving.image says none "
+        f"of TensorFlow Serving {known}: set gate.ops.servingVersion",
+        row=NOT_COMPARED,
     )
 
 

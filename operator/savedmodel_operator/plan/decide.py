@@ -17,6 +17,7 @@ from savedmodel_operator.api.reasons import Reason
 from savedmodel_operator.api.types import Compatibility, Gate
 from savedmodel_operator.gate import Outcome, check_static
 from savedmodel_operator.gate.budgets import check_size
+from savedmodel_operator.gate.ops import with_serving_version
 from savedmodel_operator.plan import rollout, verbs
 from savedmodel_operator.plan.actions import Action, Apply, Event, Plan
 from savedmodel_operator.plan.children import World
@@ -163,7 +164,7 @@ def _start(
         target.number, target.fingerprint, target.revision, since=now, progress_since=now
     )
     text = f"{target.revision} passed the gate and is started"
-    event = Event(Reason.GatePassed, text)
+    event = Event(Reason.GatePassed, "; ".join([text, *verdict.notes]))
     memory = replace(memory.try_again(target.revision), candidate=candidate)
     return memory, Wait(Reason.GatePassed, text), (event,)
 
@@ -199,8 +200,9 @@ def _stable_facts(world: World, memory: Memory) -> ModelFacts | None:
 
 
 def _gate_for(world: World, target: Target) -> Gate:
-    """Stable here once: it skips compatibility when it comes back (design §2)."""
-    gate = world.snapshot.spec.gate
+    """Stable here once: it skips compatibility when it comes back (design §2). The ops are compared
+    with those of the serving image."""
+    gate = with_serving_version(world.snapshot.spec.gate, world.snapshot.spec.serving.image)
     if world.revision(target.revision).annotation(names.ANNOTATION_PROMOTED_AT):
         off = Compatibility("None", gate.compatibility.clients)
         return msgspec.structs.replace(gate, compatibility=off)
