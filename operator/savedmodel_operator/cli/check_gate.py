@@ -161,4 +161,4 @@ def _layout(version: Version) -> Refusal | None:
 def _size(version: Version, gate: Gate) -> Refusal | None:
     """Bytes and objects as the operator counts them: those of the listing."""
     verdict = check_size(sum(version.listing.values()), len(version.listing), gate.budgets)
-    return verdict and (verdict.check, verdict.reason, verdict.message)
+    return None if verdict is None else (verdict.check, verdict.reason, verdict.message)

@@ -167,6 +167,26 @@ def test_what_needs_a_running_pod_is_named(zoo):
     assert "only a running pod can say" in check(zoo.folder / "module", "-f", "-", stdin=text)[1]
 
 
+BUDGETS = {
+    "bytes": ({"bytes": "1Ki"}, "bytes, gate.budgets.bytes allows 1Ki (1,024)"),
+    "bytes as a number": ({"bytes": 1024}, "gate.budgets.bytes allows 1024"),
+    "objects": ({"objects": 3}, "4 objects, gate.budgets.objects allows 3"),
+}
+
+
+@pytest.mark.parametrize("name", BUDGETS)
+def test_size_budgets(zoo, name):
+    budgets, words = BUDGETS[name]
+    found = answer(zoo.folder / "module", "-f", "-", stdin=smd(gate={"budgets": budgets}))
+    assert (found["passed"], found["check"], found["reason"]) == (False, "size", "SizeOverBudget")
+    assert words in found["message"]
+
+
+def test_budgets_that_are_kept(zoo):
+    budgets = {"bytes": "1Mi", "objects": 4}
+    assert answer(zoo.folder / "module", "-f", "-", stdin=smd(gate={"budgets": budgets}))["passed"]
+
+
 @pytest.fixture
 def torn(zoo, tmp_path) -> Path:
     shutil.copytree(zoo.folder / "module", tmp_path / "7")

@@ -224,6 +224,7 @@ def test_nothing_to_advise():
             "spec.serving.replicas": 2,
             "spec.serving.resources": {"requests": {"memory": "1Gi"}},
             "spec.gate.signatures": [{"name": "serving_default"}],
+            "spec.gate.ops.servingVersion": "2.20",
             "spec.rollout.steps": [{"weight": 5, "hold": "5m"}],
         }
     )
