@@ -15,7 +15,7 @@ from urllib.parse import quote
 import numpy as np
 
 from savedmodel_operator.cli.output import Block, Styled, line
-from savedmodel_operator.client.arrays import Array, proto_of
+from savedmodel_operator.client.arrays import NARROW, Array, proto_of
 from savedmodel_operator.client.bodies import text_or_b64
 from savedmodel_operator.client.surface import shape_words
 from savedmodel_operator.savedmodel.dtypes import python_name
@@ -52,8 +52,11 @@ def save(outputs: Mapping[str, Array], files: Mapping[str, Path]) -> None:
 
 def _storable(key: str, array: Array) -> Array:
     if array.dtype != object:
-        # numpy would write a type it lacks as nameless bytes; float32 holds each of its values.
-        return array.astype(np.float32) if array.dtype.kind == "V" else array
+        # numpy would write a type it lacks as nameless bytes; these hold each of its values.
+        if proto_of(array.dtype) not in NARROW:
+            return array
+        whole = _is_whole(array.dtype)
+        return array.astype(("u1" if array.dtype.name[0] == "u" else "i1") if whole else "f4")
     if any(value.endswith(b"\0") for value in array.ravel()):
         raise OutputsError(
             f"output {key!r} has strings that end in a zero byte, which .npy cannot keep without a "
@@ -76,9 +79,10 @@ def as_data(outputs: Mapping[str, Array], files: Mapping[str, Path]) -> dict[str
 
 
 def _values(key: str, array: Array) -> Any:
-    if not array.ndim:
-        return _value(key, array[()])
-    return [_values(key, part) for part in array]
+    nested: Any = np.empty(array.shape, dtype=object)
+    for index, value in np.ndenumerate(array):
+        nested[index] = _value(key, value)
+    return nested.tolist()
 
 
 def _value(key: str, value: Any) -> Any:
@@ -88,15 +92,15 @@ def _value(key: str, value: Any) -> Any:
         return [_value(key, value.real), _value(key, value.imag)]
     if isinstance(value, np.bool_ | np.integer):
         return value.item()
-    number = float(str(value)) if isinstance(value, np.float32 | np.float16) else float(value)
+    number = float(str(value)) if isinstance(value, np.float32) else float(value)
     if not math.isfinite(number):
         return "NaN" if math.isnan(number) else ("Infinity" if number > 0 else "-Infinity")
-    return int(number) if array_is_whole(value) else number
+    return int(number) if _is_whole(np.asarray(value).dtype) else number
 
 
-def array_is_whole(value: Any) -> bool:
-    """Whether a scalar is of one of ml_dtypes' narrow integers, which numpy does not count."""
-    return "int" in np.asarray(value).dtype.name
+def _is_whole(dtype: np.dtype[Any]) -> bool:
+    """Also for ml_dtypes' narrow integers, which numpy does not count among its own."""
+    return "int" in dtype.name
 
 
 def as_blocks(

@@ -30,7 +30,7 @@ _PLAIN = {
     "DT_STRING": "O",
 }  # fmt: skip
 
-_NARROW = (
+NARROW = (
     "DT_BFLOAT16", "DT_FLOAT8_E5M2", "DT_FLOAT8_E4M3FN", "DT_FLOAT8_E4M3FNUZ",
     "DT_FLOAT8_E4M3B11FNUZ", "DT_FLOAT8_E5M2FNUZ", "DT_INT4", "DT_UINT4", "DT_INT2", "DT_UINT2",
     "DT_FLOAT4_E2M1FN",
@@ -42,7 +42,7 @@ def numpy_dtype(dtype: str) -> np.dtype[Any]:
     """The numpy type of a proto name. Raises MisfitError for a type that has no values."""
     if dtype in _PLAIN:
         return np.dtype(_PLAIN[dtype])
-    if dtype in _NARROW:
+    if dtype in NARROW:
         narrow = load("ml_dtypes", "run", f"a tensor of {python_name(dtype)}")
         found: np.dtype[Any] = np.dtype(getattr(narrow, python_name(dtype)))
         return found
@@ -58,7 +58,7 @@ def proto_of(dtype: np.dtype[Any]) -> str:
     if dtype.kind in "SUO":
         return "DT_STRING"
     name = next((key for key, code in _PLAIN.items() if np.dtype(code) == dtype), None)
-    return name or next((key for key in _NARROW if python_name(key) == dtype.name), dtype.name)
+    return name or next((key for key in NARROW if python_name(key) == dtype.name), dtype.name)
 
 
 def check_keys(signature: Signature, given: Mapping[str, object]) -> None:
@@ -88,7 +88,7 @@ def fit_literal(key: str, tensor: TensorSpec, value: object) -> Array:
     array = np.empty(len(elements), dtype=wanted)
     with np.errstate(over="ignore"):
         array[:] = elements
-    if wanted.kind == "f" or tensor.dtype in _NARROW:
+    if wanted.kind == "f" or tensor.dtype in NARROW:
         finite = [not isinstance(e, int | float) or math.isfinite(e) for e in elements]
         wide = array.astype(np.float64)
         lost = np.array(finite, dtype=bool) & ~np.isfinite(wide)
@@ -148,7 +148,7 @@ def _as_float(key: str, tensor: TensorSpec, value: int | float | complex) -> flo
 
 
 def _in_range(key: str, tensor: TensorSpec, wanted: np.dtype[Any], value: int) -> int:
-    if tensor.dtype in _NARROW:
+    if tensor.dtype in NARROW:
         limits = load("ml_dtypes", "run", "a narrow integer").iinfo(wanted)
     else:
         limits = np.iinfo(wanted)
@@ -170,7 +170,7 @@ def fit_array(key: str, tensor: TensorSpec, array: Array, *, cast: bool = False)
     if tensor.dtype == "DT_STRING" and array.dtype.kind in "SUO":
         return _fit_shape(key, tensor, _as_strings(key, tensor, array))
     native = array.dtype.newbyteorder("=")
-    if native.kind == "V" and native.itemsize == wanted.itemsize and tensor.dtype in _NARROW:
+    if native.kind == "V" and native.itemsize == wanted.itemsize and tensor.dtype in NARROW:
         array = array.view(wanted)  # how numpy reads back what it wrote of a type it lacks
     elif native != wanted and not (cast and _is_convertible(native, wanted)):
         raise MisfitError(_type_words(key, tensor, array, wanted, cast=cast))

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from savedmodel_operator.client.arrays import Array, numpy_dtype, proto_of
+from savedmodel_operator.client.arrays import Array, numpy_dtype
 from savedmodel_operator.client.errors import NoAnswerError
 from savedmodel_operator.savedmodel.dtypes import proto_name
 
@@ -25,7 +25,7 @@ _FIELDS = {
     "DT_HALF": "half_val", "DT_BFLOAT16": "half_val",
     "DT_FLOAT8_E5M2": "float8_val", "DT_FLOAT8_E4M3FN": "float8_val",
     "DT_FLOAT8_E4M3FNUZ": "float8_val", "DT_FLOAT8_E4M3B11FNUZ": "float8_val",
-    "DT_FLOAT8_E5M2FNUZ": "float8_val", "DT_FLOAT4_E2M1FN": "",
+    "DT_FLOAT8_E5M2FNUZ": "float8_val", "DT_FLOAT4_E2M1FN": "float8_val",
 }  # fmt: skip
 """Type → the field of its values; all that are left out travel as int32 in `int_val`."""
 
@@ -76,8 +76,6 @@ def from_proto(message: Any) -> tuple[str, Array]:
 def _typed(message: Any, dtype: str, wanted: np.dtype[Any]) -> Array:
     """The values that the type's own field holds."""
     field = _FIELDS.get(dtype, "int_val")
-    if not field:
-        return np.empty(0, dtype=wanted)
     if field == "float8_val":
         return np.frombuffer(message.float8_val, dtype=wanted)
     values = np.array(getattr(message, field), dtype=_wire(field))
@@ -136,8 +134,3 @@ def _string_content(content: bytes, count: int) -> list[bytes]:
         found.append(content[at : at + length])
         at += length
     return found
-
-
-def dtype_of(array: Array) -> str:
-    """The proto name of an array's type."""
-    return proto_of(array.dtype)
