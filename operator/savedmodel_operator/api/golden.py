@@ -35,8 +35,9 @@ class ConfigMapFile(Base, frozen=True):
 class Closeness(Base, frozen=True):
     """How far a number may be from the expected one: absolute + relative × |expected|."""
 
-    absolute: Decimal = "1e-5"
-    relative: Decimal = "1e-4"
+    # Not "1e-5": PyYAML writes that without quotes, and Kubernetes would read a number.
+    absolute: Decimal = "0.00001"
+    relative: Decimal = "0.0001"
 
 
 class Tolerance(Closeness, frozen=True):

@@ -78,6 +78,9 @@ def _read(archive: zipfile.ZipFile) -> dict[str, Array]:
     room, values = MAX_BYTES, MAX_VALUES
     for member in members:
         name = member.filename.removesuffix(".npy")
+        if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            # LZMA and bzip2 may ask for any amount of memory, and numpy writes neither
+            raise MalformedNpz(f"array {name[:80]!r} is compressed by another method than deflate")
         with archive.open(member) as file:
             content = file.read(room + 1)  # what the directory says about the size is not believed
         room -= len(content)
