@@ -55,7 +55,8 @@ def check_layout(
     """Judges one listing of a version directory (relative key → size in bytes).
 
     `facts` and `bundle` are what reading the file of the graph (`saved_model.graph_file`) and the
-    variables index gave, None where the file is not there. `marker_ok`: the ready marker exists or none is asked for.
+    variables index gave, None where the file is not there. `marker_ok`: the ready marker exists or
+    none is asked for.
     """
     graph_file = _graph_file(listing)
     if graph_file:

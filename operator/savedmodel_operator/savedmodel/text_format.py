@@ -38,7 +38,7 @@ MAX_DEPTH = 100
 MAX_DEFAULT = 1024 * 1024
 """Bytes of one string or tensor content in a default value."""
 
-_NODE_WORK = 6
+_NODE_WORK, _MESSAGE_WORK, _SCALAR_WORK, _ESCAPE_WORK = 24, 60, 6, 4
 _LEVELS = 8
 """Braces inside a node: attr, value, list, func, attr, value, tensor, tensor_shape."""
 
@@ -200,16 +200,14 @@ class _Transcoder:
         tokens = self._tokens
         if depth > MAX_DEPTH:
             raise tokens.malformed(f"messages nested deeper than {MAX_DEPTH}")
+        tokens.spend(_MESSAGE_WORK)
         out, packed = dict[int, bytearray](), set[int]()
         while True:
             if kind.nodes:
                 self._nodes(kind, out)
             if not tokens.peek() if not depth else tokens.took(b"}"):
                 break
-            name = tokens.take()
-            if not name[:1].isalpha() and name[:1] != b"_":
-                raise tokens.malformed(f"a field's name expected, {name.decode('latin-1')!a} found")
-            self._field(name.decode(), kind, out, packed, depth)
+            self._field(tokens.word("a field's name"), kind, out, packed, depth)
             if not tokens.took(b","):
                 tokens.took(b";")
         return _joined(out, packed)
@@ -252,6 +250,7 @@ class _Transcoder:
             if not payload and not known.repeated:
                 return
         else:
+            tokens.spend(_SCALAR_WORK)
             scalar = self._scalar(known.kind, tokens.take())
             if known.repeated:
                 self._emit(into, scalar)
@@ -293,8 +292,8 @@ class _Transcoder:
         elif tokens.peek() in (b'"', b"'"):
             while tokens.peek() in (b'"', b"'"):
                 tokens.skip_string()
-        elif not re.fullmatch(rb"[\w.+-]+", tokens.take()):
-            raise tokens.malformed("a value expected")
+        else:
+            tokens.word("a value")
 
     def _string(self, limit: int) -> bytes:
         """Strings that stand side by side are one."""
@@ -303,7 +302,7 @@ class _Transcoder:
             raise tokens.malformed(f"a string expected, {tokens.shown()} found")
         while tokens.peek() in (b'"', b"'"):
             raw = tokens.string(4 * limit)
-            tokens.spend(raw.count(b"\\") * 2)
+            tokens.spend(raw.count(b"\\") * _ESCAPE_WORK)
             text += _ESCAPE.sub(self._escape, raw) if b"\\" in raw else raw
             if len(text) > limit:
                 raise tokens.malformed(f"a string is longer than {limit} bytes")

@@ -19,9 +19,9 @@ MAX_TEXT_BYTES = 1024 * 1024 * 1024
 """A text file has no lengths to jump over, so all of it is read: 1 GiB takes some seconds from
 disk. It is the text of a binary file of about 300 MB; larger ones are not written as text."""
 
-MAX_TEXT_WORK = 4_000_000
-"""Units of about 0.2 µs: 0.8 s for the tokens of one file, whatever they are. A usual node of a
-graph costs 12 units (`text_format`), so 300,000 nodes fit."""
+MAX_TEXT_WORK = 3_000_000
+"""Units of about 0.2 µs: 0.6 s for the tokens of one file, whatever they are. A usual node of a
+graph costs 40 units (`text_format`), so 75,000 nodes fit."""
 
 AHEAD = 64 * 1024
 """Bytes that are in the buffer in front of a token, so that every usual node lies whole in it."""
@@ -29,7 +29,7 @@ AHEAD = 64 * 1024
 _READ = 1024 * 1024
 """Bytes of one read. The buffer holds at most this and what was left of the one before."""
 
-_TOKEN_WORK = 4
+_TOKEN_WORK, _BRACE_WORK, _PIECE_WORK = 8, 10, 6
 _LONGEST = 16 * 1024
 
 _PLAIN = rb"[^{}\[\]<>\"'#]++"
@@ -120,9 +120,17 @@ class Tokens:
         if not self.took(token):
             raise self.malformed(f"{token.decode()!r} expected, {self.shown()} found")
 
+    def word(self, what: str) -> str:
+        """Takes the next token, which has to be a word or number."""
+        if not _WORD.match(self.peek()):
+            raise self.malformed(f"{what} expected, {self.shown()} found")
+        return self.take().decode()
+
     def shown(self) -> str:
         """The next token for a message."""
-        return ascii(self.peek()[:40].decode("latin-1")) if self.peek() else "the end of the file"
+        if not self.peek():
+            return "the end of the file (truncated?)"
+        return ascii(self.peek()[:40].decode("latin-1"))
 
     def jump(self, index: int) -> None:
         """Goes on at that index of `buffer`; only where nothing is peeked."""
@@ -158,7 +166,7 @@ class Tokens:
             start, buffer = self.index, self.buffer
             found = _UNSTRUCTURED.match(buffer, start)
             self.index = found.end() if found else start
-            self.spend(2 + self._strings(start, self.index))
+            self.spend(_BRACE_WORK + self._strings(start, self.index))
             mark = buffer[self.index : self.index + 1]
             if mark in (b'"', b"'"):
                 self.skip_string()
@@ -190,12 +198,12 @@ class Tokens:
             elif self.index < len(self.buffer):
                 self.ahead()
                 return
-            self.spend(1)
+            self.spend(_PIECE_WORK)
 
     def _comment(self) -> None:
         while self.ahead():
             end = self.buffer.find(b"\n", self.index)
-            self.spend(1)
+            self.spend(_PIECE_WORK)
             self.index = len(self.buffer) if end < 0 else end
             if end >= 0:
                 return
@@ -222,7 +230,7 @@ class Tokens:
         clean = self.index  # what stands before is no part of an escape
         while True:
             end = self.buffer.find(quote, clean)
-            self.spend(1 + max(end - clean, 0) // 16384)
+            self.spend(_PIECE_WORK + max(end - clean, 0) // 16384)
             if end < 0 or not _backslashes(self.buffer[clean:end]) % 2:
                 return end
             clean = end + 1

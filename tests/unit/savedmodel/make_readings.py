@@ -64,7 +64,7 @@ class Module(tf.Module):
 def archive3(path):
     model, archive = keras3(), keras.export.ExportArchive()
     archive.track(model)
-    archive.add_endpoint("call", lambda x: model(x), ROW)
+    archive.add_endpoint("call", model.call, ROW)
     archive.write_out(path, verbose=False)
 
 
