@@ -77,7 +77,7 @@ def _added(path: str, key: str, old: Tensors, new: Tensors) -> Iterator[Differen
         rows.append("output-added-unwritable")
     elif tensor.shape == ():
         rows.append("output-added-scalar")
-    elif old and _others_differ(key, new):
+    elif old.keys() & new.keys() and _fits_none(key, old, new):
         rows.append("output-added-with-other-rows")
     if len(old) == 1:
         rows.append("output-added-to-one")
@@ -92,10 +92,9 @@ def _rows(tensor: TensorSpec) -> str:
     return shown_size(tensor.shape[0]) if tensor.shape else _SCALAR
 
 
-def _others_differ(key: str, new: Tensors) -> bool:
-    """Whether another output has another dimension 0; scalars have findings of their own."""
-    mine = _rows(new[key])
-    return any(_rows(t) not in (mine, _SCALAR) for name, t in new.items() if name != key)
+def _fits_none(key: str, old: Tensors, new: Tensors) -> bool:
+    """Whether a new output has a dimension 0 that no output has that was there before."""
+    return _rows(new[key]) not in {_rows(t) for name, t in new.items() if name in old}
 
 
 def _output(path: str, old: TensorSpec, new: TensorSpec) -> Iterator[Difference]:

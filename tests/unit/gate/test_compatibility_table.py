@@ -150,4 +150,4 @@ def test_risks_are_noted_on_a_pass():
         model(inputs(x=F, k=tensor(default="b"))), model(with_default), gate(), ["serve"]
     )
     assert verdict.passed
-    assert verdict.notes == ("serving_default.inputs.k.default has another value now",)
+    assert verdict.notes[0] == "serving_default.inputs.k.default has another value now"
