@@ -9,7 +9,7 @@ answers are judged by `gate`, in a thread, because a large one takes a while to 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from time import perf_counter
 
@@ -46,9 +46,12 @@ class Exchange:
 class CandidateCheck:
     """Asks pods. Raises nothing for what servers, files or models do."""
 
-    def __init__(self, pods: PodClient, files: GoldenReader) -> None:
+    def __init__(
+        self, pods: PodClient, files: GoldenReader, clock: Callable[[], float] = perf_counter
+    ) -> None:
         self._pods = pods
         self._files = files
+        self._clock = clock
         self._answered: dict[str, None] = {}
 
     async def check(self, target: Target) -> Verdict:
@@ -116,9 +119,9 @@ class CandidateCheck:
         signature = _signature(target.record, target.question.tags, golden)
         if isinstance(signature, Verdict):
             return signature
-        began = perf_counter()
+        began = self._clock()
         reply = await self._post(target, target.ip, target.record, golden, signature)
-        return Exchange(golden, signature, reply, perf_counter() - began)
+        return Exchange(golden, signature, reply, self._clock() - began)
 
     async def _post(
         self, target: Target, ip: str, record: RevisionRecord, golden: Golden, signature: Signature
