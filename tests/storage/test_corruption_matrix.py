@@ -27,6 +27,7 @@ from savedmodel_operator.api.types import Gate
 from savedmodel_operator.cli.reading import NotReadableError
 from savedmodel_operator.cli.target import StoreOptions, read_target
 from savedmodel_operator.gate import check_static
+from savedmodel_operator.gate.warmup import check_warmup
 from savedmodel_operator.savedmodel import BytesSource, ModelFacts, read_saved_model
 from savedmodel_operator.storage.discover import discover
 
@@ -118,6 +119,16 @@ CASES = {
     "input of another shape": Case(
         graph("wrong_shape"), Reason.IncompatibleSignature, "serving_default.inputs.x"
     ),
+    "warm-up truncated": Case(
+        lambda good, made: {**good, WARMUP: made["warmup"][:-1]},
+        Reason.WarmupUnusable,
+        "record 1, byte 0: the file ends inside a record",
+    ),
+    "warm-up with a flipped bit": Case(
+        lambda good, made: {**good, WARMUP: flip(made["warmup"], 20)},
+        Reason.WarmupUnusable,
+        "record 1, byte 0: its data does not have the checksum",
+    ),
     "Python in the graph": Case(graph("python_function"), Reason.PythonOps, "EagerPyFunc"),
 }
 
@@ -156,8 +167,8 @@ def aws(monkeypatch: pytest.MonkeyPatch) -> None:
 Answer = tuple[Reason, str]
 
 
-def by_gate(facts: ModelFacts, stable: ModelFacts) -> Answer:
-    verdict = check_static(facts, stable, Gate(), ("serve",))
+def by_gate(facts: ModelFacts, stable: ModelFacts, warmup: str) -> Answer:
+    verdict = check_warmup(warmup, True) or check_static(facts, stable, Gate(), ("serve",))
     return verdict.reason, verdict.message
 
 
@@ -169,7 +180,8 @@ def by_cli(target: str, stable: ModelFacts, **options: str) -> Answer:
     if version.damaged:
         return Reason.TensorDamaged, "; ".join(version.damaged)
     assert version.facts is not None
-    return by_gate(version.facts, stable)
+    warmup = version.extras.warmup
+    return by_gate(version.facts, stable, warmup.problem if warmup else "")
 
 
 def by_operator(bucket: Bucket, stable: ModelFacts) -> Answer:
@@ -181,7 +193,7 @@ def by_operator(bucket: Bucket, stable: ModelFacts) -> Answer:
         assert newest.lock is None
         return newest.reason, newest.message
     assert newest.facts is not None
-    return by_gate(newest.facts, stable)
+    return by_gate(newest.facts, stable, newest.warmup)
 
 
 def write_tree(folder: Path, files: Files) -> str:
@@ -196,7 +208,7 @@ def test_the_good_version_is_whole(
     model: Files, stable: ModelFacts, bucket: Bucket, tmp_path: Path, aws: None
 ):
     bucket.put_tree(f"{PREFIX}7/", model)
-    passed = (Reason.GatePassed, by_gate(stable, stable)[1])
+    passed = (Reason.GatePassed, by_gate(stable, stable, "")[1])
     assert by_cli(write_tree(tmp_path / "7", model), stable) == passed
     url = f"s3://{bucket.name}/{PREFIX}7"
     assert by_cli(url, stable, endpoint_url=bucket.server.endpoint) == passed
@@ -266,6 +278,18 @@ def test_two_names_of_one_number(bucket: Bucket, model: Files, tmp_path: Path, a
     for target in (str(tmp_path), f"s3://{bucket.name}/{PREFIX}"):
         with pytest.raises(NotReadableError, match="007 and 7 are one number"):
             read_target(target, options)
+
+
+def test_a_whole_warm_up_is_welcome(
+    bucket: Bucket, model: Files, made: Files, stable: ModelFacts, tmp_path: Path, aws: None
+):
+    files = {**model, WARMUP: made["warmup"]}
+    bucket.put_tree(f"{PREFIX}7/", files)
+    assert by_cli(write_tree(tmp_path / "7", files), stable)[0] is Reason.GatePassed
+    assert by_operator(bucket, stable)[0] is Reason.GatePassed
+    damaged = by_gate(stable, stable, "some problem")
+    assert damaged[0] is Reason.WarmupUnusable
+    assert check_warmup("some problem", enabled=False) is None
 
 
 def test_names_that_are_no_versions(bucket: Bucket, model: Files):

@@ -55,6 +55,7 @@ class Reason(StrEnum):
     PythonOps = "PythonOps"
     OpMissing = "OpMissing"
     GraphVersion = "GraphVersion"
+    WarmupUnusable = "WarmupUnusable"
     NotAvailable = "NotAvailable"
     MetadataMismatch = "MetadataMismatch"
     SizeOverBudget = "SizeOverBudget"

@@ -55,6 +55,7 @@ class VersionView:
     message: str = ""
     facts: ModelFacts | None = None  # read for complete versions that may become candidates
     lock: Lock | None = None  # likewise
+    warmup: str = ""  # what is wrong with its warm-up file: the server would refuse to load it
 
     @property
     def complete(self) -> bool:

@@ -102,9 +102,9 @@ def check(
     try:
         new = read_target(candidate, store, deep)
         old = None if against is None else _stable(read_target(against, store))
+        answer = judge(new, old, terms)  # may read a warm-up file
     except NotReadableError as error:
         fail("check", str(error))
-    answer = judge(new, old, terms)
     emit(partial(as_dict, answer), output, partial(as_text, answer))
     sys.exit(Exit.YES if answer.passed else Exit.NO)
 

@@ -1,8 +1,8 @@
 """The question that `check` asks, and the gate's answer to it. Reads only the manifest.
 
 `Terms` are what a version is held to: a manifest's gate with the options laid over it. The order
-is the operator's: layout, size budgets, then `gate.examine`. Must not print and must not judge what the
-gate judges.
+is the operator's: layout, size budgets, warm-up file, then `gate.examine`. Must not print and must
+not judge what the gate judges.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from savedmodel_operator.cli.target import Version
 from savedmodel_operator.gate import Finding, examine
 from savedmodel_operator.gate.budgets import check_size
 from savedmodel_operator.gate.ops import with_serving_version
+from savedmodel_operator.gate.warmup import check_warmup
 
 TAGS = ("serve",)
 
@@ -35,6 +36,7 @@ class Terms:
     image: str = ""
     source: str = "defaults"
     later: tuple[str, ...] = ()
+    warmup: bool = True
 
     def on_server(self, version: str | None) -> Terms:
         """The same terms for a server of that version, one of `gate.inventory.VERSIONS`."""
@@ -78,7 +80,7 @@ def terms_of(
     if clients:
         changes["clients"] = tuple(dict.fromkeys(clients))
     gate = replace(terms.gate, compatibility=replace(compatibility, **changes))
-    return Terms(gate, tags or terms.tags, terms.image, terms.source, terms.later)
+    return dataclasses.replace(terms, gate=gate, tags=tags or terms.tags)
 
 
 def _from_manifest(file: str, name: str | None) -> Terms:
@@ -95,6 +97,7 @@ def _from_manifest(file: str, name: str | None) -> Terms:
         spec.serving.image,
         f"{document.file}: {document.name}",
         tuple(_later(spec)),
+        spec.serving.options.warmup,
     )
 
 
@@ -130,7 +133,7 @@ def _later(spec: Spec) -> Iterator[str]:
 
 def judge(candidate: Version, stable: Version | None, terms: Terms) -> Answer:
     """The gate's answer; `stable` must have facts."""
-    refused = _layout(candidate) or _size(candidate, terms.gate)
+    refused = _layout(candidate) or _size(candidate, terms.gate) or _warmup(candidate, terms)
     if candidate.facts is None:
         assert refused, "a version without facts is never complete"
         return Answer(candidate, stable, terms, False, *refused)
@@ -154,11 +157,17 @@ def _layout(version: Version) -> Refusal | None:
         return "layout", layout.reason, layout.message
     if version.damaged:
         more = f" and {len(version.damaged) - 1} more" if len(version.damaged) > 1 else ""
-        return "deep", Reason.ChecksumMismatch, f"{version.damaged[0]}{more}; upload it again"
+        return "deep", Reason.TensorDamaged, f"{version.damaged[0]}{more}; upload it again"
     return None
 
 
 def _size(version: Version, gate: Gate) -> Refusal | None:
     """Bytes and objects as the operator counts them: those of the listing."""
     verdict = check_size(sum(version.listing.values()), len(version.listing), gate.budgets)
+    return None if verdict is None else (verdict.check, verdict.reason, verdict.message)
+
+
+def _warmup(version: Version, terms: Terms) -> Refusal | None:
+    warmup = version.extras.warmup
+    verdict = check_warmup(warmup.problem if warmup else "", terms.warmup)
     return None if verdict is None else (verdict.check, verdict.reason, verdict.message)

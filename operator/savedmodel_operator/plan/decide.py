@@ -14,10 +14,13 @@ import msgspec
 from savedmodel_operator import status as status_builder
 from savedmodel_operator.api import names
 from savedmodel_operator.api.reasons import Reason
+from savedmodel_operator.api.source import Lock
 from savedmodel_operator.api.types import Compatibility, Gate
 from savedmodel_operator.gate import Outcome, check_static
 from savedmodel_operator.gate.budgets import check_size
 from savedmodel_operator.gate.ops import with_serving_version
+from savedmodel_operator.gate.verdict import Verdict
+from savedmodel_operator.gate.warmup import check_warmup
 from savedmodel_operator.plan import rollout, verbs
 from savedmodel_operator.plan.actions import Action, Apply, Event, Plan
 from savedmodel_operator.plan.children import World
@@ -148,13 +151,7 @@ def _start(
     if target.facts is None or target.lock is None:
         text = f"the headers of version {target.number} are being read"
         return memory, Wait(Reason.SourcePending, text), ()
-    gate = _gate_for(world, target)
-    verdict = check_size(target.lock.size, len(target.lock.objects), gate.budgets) or check_static(
-        target.facts,
-        _stable_facts(world, memory),
-        gate,
-        world.snapshot.spec.serving.options.tags,
-    )
+    verdict = _judge(world, memory, target, target.facts, target.lock)
     if verdict.outcome is Outcome.Errored:
         return memory, Wait(Reason.CheckErrored, verdict.message), ()
     if verdict.outcome is Outcome.Rejected:
@@ -167,6 +164,16 @@ def _start(
     event = Event(Reason.GatePassed, "; ".join([text, *verdict.notes]))
     memory = replace(memory.try_again(target.revision), candidate=candidate)
     return memory, Wait(Reason.GatePassed, text), (event,)
+
+
+def _judge(world: World, memory: Memory, target: Target, facts: ModelFacts, lock: Lock) -> Verdict:
+    """All that can be told before a pod runs, in the gate's order."""
+    gate, options = _gate_for(world, target), world.snapshot.spec.serving.options
+    return (
+        check_size(lock.size, len(lock.objects), gate.budgets)
+        or check_warmup(target.warmup, options.warmup)
+        or check_static(facts, _stable_facts(world, memory), gate, options.tags)
+    )
 
 
 def _serving(world: World, memory: Memory, choice: Choice) -> Wait:

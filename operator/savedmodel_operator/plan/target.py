@@ -28,13 +28,14 @@ from savedmodel_operator.workload.lock import read_lock
 
 @dataclass(frozen=True)
 class Target:
-    """What should serve. `facts` and `lock` are what gate and workload need of it."""
+    """What should serve. `facts`, `lock` and `warmup` are what gate and workload need of it."""
 
     number: int
     fingerprint: str
     revision: str
     facts: ModelFacts | None
     lock: Lock | None
+    warmup: str = ""
 
 
 @dataclass(frozen=True)
@@ -48,8 +49,10 @@ class Choice:
 
 
 def gate_hash(spec: Spec) -> str:
-    """What a gate's refusal is bound to: change the gate or the tags, and it is asked again."""
-    text = msgspec.json.encode((spec.gate, spec.serving.options.tags), order="deterministic")
+    """What a gate's refusal is bound to: change the gate or what else it looks at in the spec, and
+    it is asked again."""
+    options = spec.serving.options
+    text = msgspec.json.encode((spec.gate, options.tags, options.warmup), order="deterministic")
     return hashlib.sha256(text).hexdigest()[:12]
 
 
@@ -114,7 +117,14 @@ def _of_version(world: World, version: VersionView) -> Target:
     revision = names.revision_name(
         world.snapshot.name, version.number, version.fingerprint, world.serving_hash
     )
-    return Target(version.number, version.fingerprint, revision, version.facts, version.lock)
+    return Target(
+        version.number,
+        version.fingerprint,
+        revision,
+        version.facts,
+        version.lock,
+        version.warmup,
+    )
 
 
 def _of_stable(world: World, memory: Memory) -> Target:

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 
 from savedmodel_operator.api.reasons import Reason
 from savedmodel_operator.api.source import Lock, LockedObject, SourceView, VersionView
-from savedmodel_operator.savedmodel import bundle, saved_model
+from savedmodel_operator.savedmodel import bundle, extras, saved_model
 from savedmodel_operator.savedmodel.facts import ModelFacts
 from savedmodel_operator.savedmodel.layout import check_layout
 from savedmodel_operator.savedmodel.wire import MalformedModel
@@ -43,6 +43,10 @@ MAX_OBJECTS = 20_000
 """Objects of one version; their list would not fit a lock (see `api.lock.MAX_ENCODED_BYTES`)."""
 
 HEADS_AT_ONCE = 8
+
+WARMUP_BYTES = 16 * 1024 * 1024
+"""Warm-up files up to here are read whole, once, and no larger ones: their checksums need every
+byte. A thousand requests of 16 KiB; `savedmodel inspect` and `check` read up to 256 MiB."""
 
 SMALL_BYTES = 8 * 1024 * 1024
 """Up to here an MD5 costs the fetcher nothing that counts; above, a HEAD for a CRC pays."""
@@ -84,6 +88,17 @@ class _Listing:
     @property
     def sizes(self) -> dict[str, int]:
         return {key: item.size for key, item in self.objects.items()}
+
+
+@dataclass(frozen=True)
+class _Read:
+    """What a look at one version came to; `warmup` as in `VersionView`."""
+
+    reason: Reason
+    message: str
+    facts: ModelFacts | None = None
+    lock: Lock | None = None
+    warmup: str = ""
 
 
 class _Look:
@@ -137,25 +152,25 @@ class _Look:
         mark = fingerprint((k, o.size, o.etag) for k, o in listing.objects.items())
         same = known is not None and known.fingerprint == mark
         reason, message = self._judge_listing(listing, fault, same)
-        facts: ModelFacts | None = None
-        lock: Lock | None = None
+        found = _Read(reason, message)
         if reason is Reason.Complete:
             if known is not None and same and known.reason in _JUDGED_BY_HEADERS:
                 return known
             if not read:
-                reason, message = Reason.NotRead, "older than the newest complete versions"
+                found = _Read(Reason.NotRead, "older than the newest complete versions")
             else:
-                reason, message, facts, lock = self._read(listing, mark)
+                found = self._read(listing, mark)
         return VersionView(
             number=directory.number,
             directory=directory.name,
             fingerprint=mark,
             bytes=sum(listing.sizes.values()),
             objects=len(listing.objects),
-            reason=reason,
-            message=message,
-            facts=facts,
-            lock=lock,
+            reason=found.reason,
+            message=found.message,
+            facts=found.facts,
+            lock=found.lock,
+            warmup=found.warmup,
         )
 
     def _list(self, directory: Directory) -> tuple[_Listing, tuple[Reason, str] | None]:
@@ -192,22 +207,21 @@ class _Look:
             return Reason.Settling, "its listing has to be the same in the next poll"
         return Reason.Complete, ""
 
-    def _read(
-        self, listing: _Listing, mark: str
-    ) -> tuple[Reason, str, ModelFacts | None, Lock | None]:
+    def _read(self, listing: _Listing, mark: str) -> _Read:
         try:
             facts = self._facts(listing)
             layout = check_layout(listing.sizes, facts, self._bundle(listing))
             if not layout.complete or not isinstance(facts, ModelFacts):
-                return layout.reason, layout.message, None, None
+                return _Read(layout.reason, layout.message)
+            warmup = self._warmup(listing)
             lock = self._lock(listing, mark)
         except StorageError as error:
             if error.reason in (Reason.ObjectChanged, Reason.ObjectGone):
-                return Reason.Settling, error.message, None, None
+                return _Read(Reason.Settling, error.message)
             if error.reason is Reason.TooManyObjects:
-                return error.reason, error.message, None, None
+                return _Read(error.reason, error.message)
             raise
-        return Reason.Complete, layout.message, facts, lock
+        return _Read(Reason.Complete, layout.message, facts, lock, warmup)
 
     def _facts(self, listing: _Listing) -> ModelFacts | MalformedModel:
         file = _graph_file(listing)
@@ -227,6 +241,13 @@ class _Look:
             return bundle.read_bundle_index(self._store.open(item).read(0, item.size))
         except MalformedModel as error:
             return error
+
+    def _warmup(self, listing: _Listing) -> str:
+        """What would fail the load of a version with warm-up, in words."""
+        item = listing.objects.get(extras.WARMUP)
+        if item is None or item.size > WARMUP_BYTES:
+            return ""
+        return extras.read_warmup(self._store.open(item)).problem
 
     def _lock(self, listing: _Listing, mark: str) -> Lock:
         """The exact object list. HEADs: all objects of a versioned bucket, else the large ones."""

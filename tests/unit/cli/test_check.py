@@ -213,7 +213,7 @@ def test_damage_is_seen_by_a_deep_look(torn):
     shard.write_bytes(data)
     assert answer(torn)["passed"]
     found = answer(torn, "--deep")
-    assert (found["passed"], found["check"], found["reason"]) == (False, "deep", "ChecksumMismatch")
+    assert (found["passed"], found["check"], found["reason"]) == (False, "deep", "TensorDamaged")
 
 
 def test_what_could_not_be_read_is_no_verdict(zoo, torn):
