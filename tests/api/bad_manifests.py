@@ -193,6 +193,26 @@ CASES: dict[str, Case] = {
         ("should have at least 1 items",),
     ),
     "python ops": ({"spec.gate.ops.python": "Deny"}, ('values: "Allow", "Forbid"',)),
+    "ops of a server that is not known": (
+        {"spec.gate.ops.servingVersion": "2.15"},
+        ('Unsupported value: "2.15"', '"2.16", "2.17", "2.18", "2.19", "2.20", "2.21"'),
+    ),
+    "version of the server as a number": (
+        {"spec.gate.ops.servingVersion": 2.20},
+        ("spec.gate.ops.servingVersion", "must be of type string"),
+    ),
+    "custom op with a space": (
+        {"spec.gate.ops.custom": ["Zero Out"]},
+        ("spec.gate.ops.custom[0]", "must be the name of an op as the graph has it"),
+    ),
+    "custom op twice": (
+        {"spec.gate.ops.custom": ["ZeroOut", "ZeroOut"]},
+        ('spec.gate.ops.custom[1]: Duplicate value: "ZeroOut"',),
+    ),
+    "too many custom ops": (
+        {"spec.gate.ops.custom": [f"Op{i}" for i in range(65)]},
+        ("spec.gate.ops.custom", "must have at most 64 items"),
+    ),
     "golden request without file": (
         {"spec.gate.requests": [{"name": "iris"}]},
         ("spec.gate.requests[0].configMap: Required value",),

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from savedmodel_operator.api.reasons import Reason
 from savedmodel_operator.api.source import Lock, LockedObject, VersionView
+from savedmodel_operator.gate.verdict import errored, passed, rejected
 from savedmodel_operator.savedmodel.facts import GraphFacts, ModelFacts, Signature, TensorSpec
 from simulation.sim_api import OWNER
 from simulation.sim_invariants import written_weights
@@ -80,6 +82,22 @@ def refusal(world: World) -> None:
     world.publish(version(2, "y"), version(1))
     world.run(lambda: [r["number"] for r in world.status["rejected"]] == [2])
     world.settle(60)
+    assert not _deployed(world, 2)
+    assert world.stable_number() == 1
+
+
+def missing_op(world: World) -> None:
+    """Version 2 has an op that the image's TensorFlow lacks: refused by its name, never started."""
+    world.bad.add(2)
+    _serve_first(world)
+    newer = facts("y", "z")
+    graph = replace(newer.graphs[0], ops={"MatMul": 1, "DecodeJxl": 1})
+    world.publish(replace(version(2), facts=replace(newer, graphs=(graph,))), version(1))
+    world.run(lambda: [r["number"] for r in world.status["rejected"]] == [2])
+    world.settle(60)
+    [refused] = world.status["rejected"]
+    assert refused["reason"] == "OpMissing"
+    assert "op DecodeJxl is not in TensorFlow 2.20 (it came with 2.21)" in refused["message"]
     assert not _deployed(world, 2)
     assert world.stable_number() == 1
 
@@ -170,6 +188,53 @@ def paused_step(world: World) -> None:
     world.run(lambda: world.stable_number() == 2)
 
 
+def golden_failure(world: World) -> None:
+    """2 answers wrongly: refused without weight. A corrected file brings it back by itself."""
+    world.bad.add(2)
+    world.live[2] = replace(rejected("golden", Reason.GoldenMismatch, "y[0]: …"), files="first")
+    _serve_first(world)
+    world.publish(version(2), version(1))
+    world.run(lambda: [r["reason"] for r in world.status["rejected"]] == ["GoldenMismatch"])
+    world.run(lambda: not _deployed(world, 2))
+    world.golden = "first"
+    world.wake(1)
+    world.settle(60)
+    assert not _deployed(world, 2), "the file is the one that it was judged by"
+    world.bad.clear()
+    world.live[2], world.golden = passed("live", "right"), "second"
+    world.wake(1)
+    world.run(lambda: world.stable_number() == 2)
+    assert not world.status["rejected"]
+
+
+def golden_error(world: World) -> None:
+    """The file of a golden request is missing for far longer than the deadline: 2 waits, and is
+    promoted once it is there."""
+    world.bad.add(2)
+    world.live[2] = errored("golden", "there is no ConfigMap")
+    _serve_first(world)
+    world.publish(version(2), version(1))
+    world.run(lambda: world.status.get("message") == "there is no ConfigMap")
+    world.settle(600)
+    assert world.status["candidate"]["number"] == 2
+    assert not world.status["rejected"]
+    world.bad.clear()
+    world.live[2] = passed("live", "right")
+    world.run(lambda: world.stable_number() == 2)
+
+
+def late_pod_fails(world: World) -> None:
+    """A pod that the second step added answers wrongly: 2 is rolled back from the first weight."""
+    _serve_first(world)
+    world.publish(version(2), version(1))
+    world.run(lambda: world.status.get("candidate", {}).get("weight") == 10)
+    world.live[2] = replace(rejected("golden", Reason.GoldenMismatch, "y[0]: …"), files="first")
+    world.run(lambda: [r["kind"] for r in world.status["rejected"]] == ["RolledBack"])
+    world.run(lambda: not _deployed(world, 2))
+    assert world.stable_number() == 1
+    assert world.status["rejected"][0]["reason"] == "GoldenMismatch"
+
+
 def drift(world: World) -> None:
     """Hands in the children: scale, route and a deleted Service are put back."""
     _serve_first(world)
@@ -197,6 +262,7 @@ SCENARIOS: dict[str, Scenario] = {
         first_revision,
         promotion,
         refusal,
+        missing_op,
         newer_mid_rollout,
         abort,
         abort_and_retry,
@@ -205,6 +271,9 @@ SCENARIOS: dict[str, Scenario] = {
         never_ready,
         crash_loop,
         paused_step,
+        golden_failure,
+        golden_error,
+        late_pod_fails,
         drift,
     )
 }

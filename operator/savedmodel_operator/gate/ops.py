@@ -138,7 +138,7 @@ def _unknown(graph: GraphFacts, ops: Ops, version: str) -> Iterator[Finding]:
             continue
         told, advice = _whereabouts(name, version)
         if graph.declared and name in graph.undeclared:
-            told += ", used only in functions that the file's own op list does not follow"
+            told += ", and the file's own op list leaves it out: perhaps no request reaches it"
         yield Finding(
             CHECK,
             Severity.Break,

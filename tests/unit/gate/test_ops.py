@@ -47,7 +47,7 @@ FOUND = {
     ),
     "an op that only the body of a loop has": (
         graph("ZeroOut", declared={"Identity": ("T",)}, undeclared=("ZeroOut",)), on("2.20"),
-        Severity.Break, Reason.OpMissing, "the file's own op list does not follow",
+        Severity.Break, Reason.OpMissing, "and the file's own op list leaves it out",
     ),
     "an op whose name is hostile": (
         graph("Zero\n" * 500), on("2.20"), Severity.Break, Reason.OpMissing, "op Zero\\n",
