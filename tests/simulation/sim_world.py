@@ -67,6 +67,7 @@ class World:
         self.routers = Routers(self)
         self.versions: tuple[VersionView, ...] = ()
         self.live: dict[int, Verdict] = {}
+        self.golden: str | None = None  # digest of the golden files
         self.faults = {f.write: f.mode for f in faults}
         self.operator_writes: list[str] = []
         self.transcript: list[str] = []
@@ -280,6 +281,7 @@ class World:
             objects=children,
             router=RouterView(tuple(self._router_pod(p) for p in self.routers.pods())),
             live=self._live_verdicts(),
+            golden=self.golden,
         )
 
     def _observed(self, key: Key) -> Observed:
