@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from savedmodel_operator.client import openapi_fixed as fixed
@@ -102,6 +102,7 @@ Built = tuple[dict[str, Any] | None, dict[str, str]]
 
 def _predict(library: Library, signatures: Mapping[str, Signature]) -> Built:
     names = component_names(signatures)
+    signatures = {key: _with_batches(signature) for key, signature in signatures.items()}
     problems: dict[str, str] = {}
     requests: list[Schema] = []
     answers: list[Schema] = []
@@ -124,6 +125,20 @@ def _predict(library: Library, signatures: Mapping[str, Signature]) -> Built:
     if not requests:
         return None, problems
     return fixed.inference("predict", requests, answers, examples), problems
+
+
+def _with_batches(signature: Signature) -> Signature:
+    """Serialized examples are a list, also where a placeholder of TF1 leaves their rank open.
+
+    Classify and Regress feed nothing else (servables/tensorflow/util.cc), and the parser in the
+    graph refuses matrices.
+    """
+    given = signature.inputs.get("inputs")
+    if signature.method not in (CLASSIFY, REGRESS) or given is None or given.shape is not None:
+        return signature
+    if given.dtype != "DT_STRING" or len(signature.inputs) > 1:
+        return signature
+    return replace(signature, inputs={"inputs": replace(given, shape=(-1,))})
 
 
 def _request(library: Library, key: str, signature: Signature, form: Form) -> Schema:

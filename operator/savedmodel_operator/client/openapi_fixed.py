@@ -121,7 +121,8 @@ SCHEMAS: Mapping[str, Schema] = {
     },
     "TensorInfo": {
         "type": "object",
-        "required": ["dtype", "tensor_shape"],
+        "description": "Sparse and composite tensors have no shape of their own.",
+        "required": ["dtype"],
         "properties": {
             "dtype": {"type": "string", "examples": ["DT_FLOAT"]},
             "tensor_shape": {
