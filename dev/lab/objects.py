@@ -13,6 +13,8 @@ Object = dict[str, Any]
 
 BUCKET = "models"
 SECRET = "savedmodel-storage"
+#: The stand-in's image is named by a hash, which tells no version; this is its TensorFlow's.
+RUNTIME = "2.21"
 
 
 @dataclass(frozen=True)
@@ -84,6 +86,7 @@ def deployment(
                 "resources": serving,
                 "drain": "10s",
             },
+            "gate": {"ops": {"servingVersion": RUNTIME}},
             "rollout": {
                 "steps": [step.manifest() for step in steps],
                 "deadline": deadline,
