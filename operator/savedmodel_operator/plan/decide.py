@@ -31,6 +31,7 @@ from savedmodel_operator.plan.routing import Retired, RouterState, build_route, 
 from savedmodel_operator.plan.snapshot import Snapshot
 from savedmodel_operator.plan.target import Choice, Target, choose, gate_hash
 from savedmodel_operator.savedmodel.facts import ModelFacts
+from savedmodel_operator.workload.revision import RevisionRecord
 
 SETTLED = 10.0  # seconds after which an unanswering router is asked less often
 TRUCE = 60.0  # seconds after which a child that others keep changing is looked at again
@@ -169,10 +170,12 @@ def _start(
 def _judge(world: World, memory: Memory, target: Target, facts: ModelFacts, lock: Lock) -> Verdict:
     """All that can be told before a pod runs, in the gate's order."""
     gate, options = _gate_for(world, target), world.snapshot.spec.serving.options
+    stable = _stable_record(world, memory)
+    before, its_tags = (stable.facts, stable.tags) if stable else (None, None)
     return (
         check_size(lock.size, len(lock.objects), gate.budgets)
         or check_warmup(target.warmup, options.warmup)
-        or check_static(facts, _stable_facts(world, memory), gate, options.tags)
+        or check_static(facts, before, gate, options.tags, its_tags)
     )
 
 
@@ -200,10 +203,9 @@ def _leaving(world: World, router: RouterState, memory: Memory, target: Target) 
     return None
 
 
-def _stable_facts(world: World, memory: Memory) -> ModelFacts | None:
-    """What stable offers to its clients, by its own record."""
-    record = world.revision(memory.stable.revision).record if memory.stable else None
-    return record.facts if record else None
+def _stable_record(world: World, memory: Memory) -> RevisionRecord | None:
+    """What stable offers to its clients, and by which tags, by its own record."""
+    return world.revision(memory.stable.revision).record if memory.stable else None
 
 
 def _gate_for(world: World, target: Target) -> Gate:

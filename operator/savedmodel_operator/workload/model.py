@@ -35,6 +35,8 @@ VOLUME_MODELS, VOLUME_LOCK, VOLUME_TMP, VOLUME_CA = (
     "savedmodel-ca",
 )
 
+_TAGS = "--saved_model_tags="
+
 PROBE_PERIOD = 2
 AFTER_DRAIN = 30
 """Seconds between the end of the preStop sleep and SIGKILL; SIGTERM needs none of them."""
@@ -87,6 +89,16 @@ def build_deployment(
 def with_replicas(frozen: Mapping[str, Any], replicas: int) -> dict[str, Any]:
     """The frozen Deployment at a scale."""
     return {**frozen, "spec": {**frozen["spec"], "replicas": replicas}}
+
+
+def served_tags(deployment: Mapping[str, Any]) -> tuple[str, ...] | None:
+    """The tags that a frozen Deployment's server was told; None where none of its args says so."""
+    containers = deployment.get("spec", {}).get("template", {}).get("spec", {}).get("containers")
+    for container in containers or ():
+        for arg in container.get("args") or ():
+            if str(arg).startswith(_TAGS):
+                return tuple(str(arg).removeprefix(_TAGS).split(","))
+    return None
 
 
 def build_service(owner: Owner, revision: str) -> dict[str, Any]:
@@ -324,7 +336,7 @@ def _server_args(owner: Owner, spec: Spec) -> list[str]:
         "--file_system_poll_wait_seconds=0",
         "--max_num_load_retries=0",
         f"--monitoring_config_file={LOCK}/{MONITORING_FILE}",
-        f"--saved_model_tags={','.join(options.tags)}",
+        f"{_TAGS}{','.join(options.tags)}",
         f"--enable_model_warmup={'true' if options.warmup else 'false'}",
     ]
     if options.session_parallelism:

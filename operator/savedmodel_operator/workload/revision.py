@@ -21,7 +21,12 @@ from savedmodel_operator.api import names
 from savedmodel_operator.api.source import Lock
 from savedmodel_operator.api.types import Spec
 from savedmodel_operator.savedmodel.facts import ModelFacts
-from savedmodel_operator.workload.model import build_deployment, build_pdb, build_service
+from savedmodel_operator.workload.model import (
+    build_deployment,
+    build_pdb,
+    build_service,
+    served_tags,
+)
 from savedmodel_operator.workload.owner import Owner, Platform
 
 NOT_A_REVISION = {"serving": {"replicas"}, "source": {"uri", "pollInterval", "readyMarker"}}
@@ -43,6 +48,11 @@ class RevisionRecord:
     deployment: Manifest
     service: Manifest
     pdb: Manifest
+
+    @property
+    def tags(self) -> tuple[str, ...] | None:
+        """The tags of the MetaGraph that it serves; None where its manifest does not say."""
+        return served_tags(self.deployment)
 
 
 def serving_hash(spec: Spec) -> str:

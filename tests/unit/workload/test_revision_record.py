@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -94,6 +95,18 @@ def test_a_record_is_read_back_whole() -> None:
     assert {m["metadata"]["name"] for m in (record.deployment, record.service, record.pdb)} == {
         cases.CANARY
     }
+
+
+def test_a_record_knows_the_tags_that_it_serves() -> None:
+    tagged = cases.make_spec(serving={"options": {"tags": ["serve", "gpu"]}})
+    parts = (cases.OWNER, cases.CANARY, cases.make_lock(), cases.make_facts())
+    record = read_record(build_record(*parts, tagged, cases.PLATFORM))
+    assert record is not None
+    assert record.tags == ("serve", "gpu")
+    plain = read_record(make_record())
+    assert plain is not None
+    assert plain.tags == ("serve",)
+    assert replace(plain, deployment={"spec": {}}).tags is None
 
 
 @pytest.mark.parametrize(
