@@ -56,6 +56,14 @@ def test_quantities_may_be_numbers():
     assert given["limits"]["nvidia.com/gpu"] == 1, "the caller's object is left as it is"
 
 
+@pytest.mark.parametrize(("written", "read"), [(1024, "1024"), ("20Gi", "20Gi")])
+def test_bytes_of_a_budget_may_be_a_number(written, read):
+    given = {"budgets": {"bytes": written, "objects": 3}}
+    _, spec = parse(body(gate=given))
+    assert spec.gate.budgets.bytes == read
+    assert given["budgets"]["bytes"] == written
+
+
 def test_fields_of_a_newer_release_are_passed_over():
     parse(body(somethingNew={"a": 1}))
 
