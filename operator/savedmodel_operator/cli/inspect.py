@@ -14,8 +14,8 @@ from functools import partial
 
 import click
 
-from savedmodel_operator.cli.inspect_data import as_dict
-from savedmodel_operator.cli.inspect_view import Detail, as_text
+from savedmodel_operator.cli.inspect_data import Detail, as_dict
+from savedmodel_operator.cli.inspect_view import as_text
 from savedmodel_operator.cli.output import Exit, emit, fail, listed, output_option
 from savedmodel_operator.cli.reading import NotReadableError
 from savedmodel_operator.cli.target import StoreOptions, Version, read_target, store_options
@@ -54,8 +54,9 @@ class NotThereError(Exception):
 @click.option("--signature-def", "--signature_def", metavar="KEY", help="Only this signature.")
 @click.option("--list-ops", "--list_ops", is_flag=True, help="Every op of the graph, counted.")
 @click.option("--variables", is_flag=True, help="Every variable: dtype, shape, shard, size.")
+@click.option("--functions", is_flag=True, help="Every function that a Python program can call.")
 @click.option("--files", is_flag=True, help="Every file, with its size.")
-@click.option("--all", "everything", is_flag=True, help="All of the three above.")
+@click.option("--all", "everything", is_flag=True, help="All of the four above.")
 @click.option("--deep", is_flag=True, help="Compare the bytes of every tensor with its checksum.")
 @output_option
 @store_options
@@ -73,12 +74,11 @@ def inspect(
     Tags, signatures with their tensors, what wrote it, ops, assets, variables. TensorFlow is not
     needed: only headers are read, over a store by ranges, so a model of many GiB costs kilobytes.
     """
-    detail = Detail(
-        **{name: shown[name] or shown["everything"] for name in ("list_ops", "variables", "files")}
-    )
+    everything = shown.pop("everything")
+    detail = Detail(**{name: wanted or everything for name, wanted in shown.items()}, deep=deep)
     try:
         found = _select(read_target(version, store, deep), tag_set, signature_def)
-        emit(partial(as_dict, found, deep=deep), output, partial(as_text, found, detail, deep))
+        emit(partial(as_dict, found, detail), output, partial(as_text, found, detail))
     except NotReadableError as error:
         fail("inspect", str(error))
     except NotThereError as error:

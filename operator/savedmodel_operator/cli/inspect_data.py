@@ -5,28 +5,48 @@ Neighbours: `inspect` prints it, `inspect_view` is the same for people. Must not
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
+from savedmodel_operator.cli.reading import NotReadableError
 from savedmodel_operator.cli.target import Version
-from savedmodel_operator.savedmodel import BundleIndex
+from savedmodel_operator.savedmodel import BundleIndex, GraphFacts, MalformedModel, TensorSpec
 from savedmodel_operator.savedmodel.extras import Extras, Fingerprint, Warmup
+from savedmodel_operator.savedmodel.functions import FILE, Function, Opaque, read_functions
+from savedmodel_operator.savedmodel.origin import in_folder
 
 
-def as_dict(version: Version, *, deep: bool = False) -> dict[str, Any]:
-    """Everything that was read. `damaged` is null unless the bytes were compared (`deep`)."""
+@dataclass(frozen=True)
+class Detail:
+    """What is wanted beyond the usual: long lists, and looks that cost more reading."""
+
+    list_ops: bool = False
+    variables: bool = False
+    functions: bool = False
+    files: bool = False
+    deep: bool = False
+
+
+def as_dict(version: Version, detail: Detail = Detail()) -> dict[str, Any]:
+    """Everything that was read. `damaged` is null unless the bytes were compared (`deep`),
+    `functions` unless they were asked for; other lists are always there."""
     facts = version.facts.to_dict() if version.facts else {"schema": None, "graphs": []}
+    for graph in facts["graphs"]:
+        graph["origin"] = in_folder(graph["origin"], version.listing)
     return {
         "path": version.name,
         "complete": version.layout.complete,
         "reason": version.layout.reason.value,
         "message": version.layout.message,
         "problems": list(version.layout.problems),
-        "damaged": list(version.damaged) if deep else None,
+        "damaged": list(version.damaged) if detail.deep else None,
         "files": dict(version.listing),
         "bytes": sum(version.listing.values()),
         "graphFile": facts.get("file"),
         "schemaVersion": facts["schema"],
         "metaGraphs": facts["graphs"],
+        "functions": _functions(version) if detail.functions else None,
         "variables": _variables(version.bundle) if version.bundle else None,
         "extras": _extras(version.extras),
         "bytesRead": version.bytes_read,
@@ -41,6 +61,57 @@ def tensor_sizes(bundle: BundleIndex) -> dict[str, int]:
         name = entry.part_of or entry.name
         sizes[name] = sizes.get(name, 0) + entry.size
     return sizes
+
+
+Functions = tuple[Function, ...]
+
+
+def functions_of(version: Version) -> Iterator[tuple[GraphFacts, Functions]]:
+    """The functions of each MetaGraph that was selected; none for saved_model.pbtxt, whose object
+    graph is not read. Raises NotReadableError for an object graph that is malformed."""
+    if version.facts is None or version.facts.file != FILE:
+        return
+    try:
+        found = read_functions(version.open(FILE))
+    except MalformedModel as error:
+        raise NotReadableError(str(error)) from error
+    selected = {frozenset(graph.tags): graph for graph in version.facts.graphs}
+    for tags, functions in found:
+        if tags in selected:
+            yield selected[tags], functions
+
+
+def _functions(version: Version) -> list[dict[str, Any]]:
+    return [
+        {
+            "tags": list(graph.tags),
+            "functions": [
+                {
+                    "name": function.name,
+                    "traces": [
+                        {
+                            "arguments": [_value(a) for a in trace.arguments],
+                            "keywords": _value(dict(trace.keywords)),
+                        }
+                        for trace in function.traces
+                    ],
+                }
+                for function in functions
+            ],
+        }
+        for graph, functions in functions_of(version)
+    ]
+
+
+def _value(value: Any) -> Any:
+    if isinstance(value, TensorSpec):
+        shape = None if value.shape is None else list(value.shape)
+        return {"tensor": value.name, "dtype": value.dtype, "shape": shape}
+    if isinstance(value, Opaque):
+        return {"kind": value.kind}
+    if isinstance(value, dict):
+        return {"dict": {key: _value(inner) for key, inner in value.items()}}
+    return [_value(inner) for inner in value] if isinstance(value, list | tuple) else value
 
 
 def _variables(bundle: BundleIndex) -> dict[str, Any]:

@@ -5,10 +5,10 @@ Neighbours: `inspect` calls it, `inspect_data` is the same for programs.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
-from savedmodel_operator.cli.inspect_data import tensor_sizes
+from savedmodel_operator.cli.inspect_data import Detail, functions_of, tensor_sizes
 from savedmodel_operator.cli.output import (
     Block,
     Cell,
@@ -23,28 +23,23 @@ from savedmodel_operator.cli.target import Version
 from savedmodel_operator.savedmodel import BundleIndex, GraphFacts, TensorSpec
 from savedmodel_operator.savedmodel.dtypes import python_name
 from savedmodel_operator.savedmodel.extras import Extras
+from savedmodel_operator.savedmodel.functions import Opaque
 from savedmodel_operator.savedmodel.graph import PYTHON_OPS
+from savedmodel_operator.savedmodel.origin import in_folder
 
 
-@dataclass(frozen=True)
-class Detail:
-    """Which long lists are wanted."""
-
-    list_ops: bool = False
-    variables: bool = False
-    files: bool = False
-
-
-def as_text(version: Version, detail: Detail, deep: bool = False) -> Iterator[Block]:
+def as_text(version: Version, detail: Detail) -> Iterator[Block]:
     """The whole answer, the verdict first."""
     yield line(Styled(version.name, "title"))
-    yield from _state(version, deep)
+    yield from _state(version, detail.deep)
     for graph in version.facts.graphs if version.facts else ():
         yield line()
-        yield from _graph(graph, list_ops=detail.list_ops)
+        yield from _graph(graph, version.listing, list_ops=detail.list_ops)
     if version.bundle:
         yield line()
         yield from _variables(version.bundle, every=detail.variables)
+    if detail.functions:
+        yield from _functions(version)
     yield from _beside(version.extras)
     if detail.files:
         yield line()
@@ -71,8 +66,11 @@ def _state(version: Version, deep: bool) -> Iterator[Block]:
         yield line(Styled("Intact", "good"), ": every tensor has its checksum", indent=2)
 
 
-def _graph(graph: GraphFacts, *, list_ops: bool) -> Iterator[Block]:
-    made = [graph.origin, f"TensorFlow {graph.tensorflow or 'of unknown version'}"]
+def _graph(graph: GraphFacts, files: Iterable[str], *, list_ops: bool) -> Iterator[Block]:
+    made = [
+        in_folder(graph.origin, files),
+        f"TensorFlow {graph.tensorflow or 'of unknown version'}",
+    ]
     made.append(f"graph version {graph.producer} (needs {graph.min_consumer})")
     title = f"MetaGraph [{', '.join(graph.tags)}]"
     yield line(Styled(title, "title"), "  ", ", ".join(filter(None, made)))
@@ -165,6 +163,44 @@ def shape_of(shape: tuple[int, ...] | None) -> str:
     if shape is None:
         return "unknown rank"
     return f"[{', '.join('any' if n < 0 else str(n) for n in shape)}]" if shape else "scalar"
+
+
+def _functions(version: Version) -> Iterator[Block]:
+    for graph, functions in functions_of(version):
+        if functions:
+            title = f"Functions of [{', '.join(graph.tags)}]"
+            yield line()
+            yield line(Styled(title, "title"), "  for Python programs, not for clients of a server")
+        for function in functions:
+            for trace in function.traces:
+                given = [value_of(value) for value in trace.arguments]
+                given += [f"{key}={value_of(value)}" for key, value in trace.keywords.items()]
+                yield line(Styled(function.name, "name"), f"({', '.join(given)})", indent=2)
+            if not function.traces:
+                yield line(Styled(function.name, "name"), "  never traced", indent=2)
+
+
+def value_of(value: Any) -> str:
+    """An argument of a function for a person.
+
+    >>> value_of([True, None, {"x": TensorSpec("DT_FLOAT", (-1,), "x")}])
+    '[True, None, {x: float32 [any]}]'
+    """
+    if isinstance(value, TensorSpec):
+        name = f"{value.name}: " if value.name else ""
+        return f"{name}{python_name(value.dtype)} {shape_of(value.shape)}"
+    if isinstance(value, Opaque):
+        return value.kind
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(value_of, value))}]"
+    if isinstance(value, dict):
+        return f"{{{', '.join(_entry(key, inner) for key, inner in value.items())}}}"
+    return repr(value)
+
+
+def _entry(key: str, value: Any) -> str:
+    shown = value_of(value)
+    return shown if shown.startswith(f"{key}: ") else f"{key}: {shown}"
 
 
 def _variables(bundle: BundleIndex, *, every: bool) -> Iterator[Block]:
