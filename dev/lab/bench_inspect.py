@@ -44,15 +44,21 @@ class Model(tf.Module):
         found = tf.gather(tf.constant(self.numbers), tf.zeros([1], tf.int32))
         return {"y": x @ self.weight, "n": found}
 
-if sys.argv[2] == "mobilenet":
+if not sys.argv[2].isdecimal():
     import keras
-    keras.applications.MobileNetV2(weights=None).export(sys.argv[1], verbose=False)
+    application = getattr(keras.applications, sys.argv[2])
+    application(weights=None).export(sys.argv[1], verbose=False)
 else:
     model = Model()
     tf.saved_model.save(model, sys.argv[1], signatures={"serving_default": model.serve})
 """
 
-MODELS = {"small": "4000", "mobilenet": "mobilenet", "large": str(200 * 1024 * 1024)}
+MODELS = {
+    "small": "4000",
+    "mobilenet": "MobileNetV2",
+    "resnet": "ResNet50",
+    "large": str(200 * 1024 * 1024),
+}
 """Name → bytes of the constant in the graph, or the Keras application."""
 
 READ = """
