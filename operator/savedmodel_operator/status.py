@@ -18,9 +18,9 @@ from savedmodel_operator.plan import memory as memories
 from savedmodel_operator.plan.children import World
 from savedmodel_operator.plan.health import find_complaint
 from savedmodel_operator.plan.memory import Memory
-from savedmodel_operator.plan.rollout import Wait, steps_of
 from savedmodel_operator.plan.routing import Retired, RouterState
 from savedmodel_operator.plan.target import Choice
+from savedmodel_operator.plan.trial import Wait, steps_of
 
 LISTED = 10  # entries of versions[]
 SENTENCE = 1024  # characters of a message; a status stays below 64 KiB

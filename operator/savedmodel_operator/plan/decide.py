@@ -26,10 +26,11 @@ from savedmodel_operator.plan.actions import Action, Apply, Event, Plan
 from savedmodel_operator.plan.children import World
 from savedmodel_operator.plan.desired import Wanted, plan_writes, stop_fighting
 from savedmodel_operator.plan.memory import Candidate, Memory, Past, Rejection
-from savedmodel_operator.plan.rollout import LOOK_AGAIN, Progress, Wait
+from savedmodel_operator.plan.rollout import LOOK_AGAIN
 from savedmodel_operator.plan.routing import Retired, RouterState, build_route, find_retired
 from savedmodel_operator.plan.snapshot import Snapshot
 from savedmodel_operator.plan.target import Choice, Target, choose, gate_hash
+from savedmodel_operator.plan.trial import Progress, Wait, steps_of
 from savedmodel_operator.savedmodel.facts import ModelFacts
 from savedmodel_operator.workload.revision import RevisionRecord
 
@@ -59,7 +60,7 @@ def decide(snapshot: Snapshot) -> Plan:
     if not all(p.asked for p in router.running):
         text = "the routers are being asked what they carry"
         return Plan((), snapshot.status, (), snapshot.now + LOOK_AGAIN, Reason.RouterSyncing, text)
-    handled = verbs.handle(snapshot, before, len(rollout.steps_of(world, before)))
+    handled = verbs.handle(snapshot, before, len(steps_of(world, before)))
     choice = choose(world, handled.memory)
     turn = _take_turn(world, router, handled, choice)
     choice = choose(world, turn.memory)

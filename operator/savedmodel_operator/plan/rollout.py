@@ -22,105 +22,23 @@ What happens if …
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from savedmodel_operator.api.reasons import Reason
-from savedmodel_operator.api.types import Step, seconds
+from savedmodel_operator.api.types import seconds
 from savedmodel_operator.gate import Outcome
 from savedmodel_operator.plan.actions import Event
-from savedmodel_operator.plan.children import RevisionView, World
+from savedmodel_operator.plan.children import World
 from savedmodel_operator.plan.health import find_complaint
 from savedmodel_operator.plan.memory import Candidate, Memory, Past, Rejection, Stable, bound_by
 from savedmodel_operator.plan.routing import RouterState
 from savedmodel_operator.plan.target import gate_hash
+from savedmodel_operator.plan.trial import End, Progress, Trial, Wait, steps_of
 
 LOOK_AGAIN = 0.2  # seconds between looks at routers that have not answered yet
 CHECK_AGAIN = 2.0  # seconds between tries of a live check that could not be done
 LOSS_REMEDY = "look at its pods with kubectl describe; use the action retry to try it again"
-
-
-@dataclass(frozen=True)
-class Wait:
-    """The candidate stays where it is. `clock_stops`: a hold, a pause, a person's choice."""
-
-    reason: Reason
-    sentence: str
-    wake_at: float | None = None
-    clock_stops: bool = False
-
-
-@dataclass(frozen=True)
-class End:
-    """The candidate is taken back. `kind`: Rejected by a live check, or RolledBack."""
-
-    kind: Reason
-    reason: Reason
-    sentence: str
-    gate: str = ""
-
-
-@dataclass(frozen=True)
-class Trial:
-    """All that a rule about the candidate may look at."""
-
-    world: World
-    router: RouterState
-    memory: Memory
-    candidate: Candidate
-    steps: tuple[Step, ...]
-    advance: bool  # a person leaves the present hold or pause
-
-    @property
-    def now(self) -> float:
-        """Unix seconds."""
-        return self.world.snapshot.now
-
-    @property
-    def view(self) -> RevisionView:
-        """The candidate's objects."""
-        return self.world.revision(self.candidate.revision)
-
-    @property
-    def last(self) -> bool:
-        """Whether this is the implied 100 %."""
-        return self.candidate.step >= len(self.steps)
-
-    @property
-    def weight(self) -> int:
-        """Percent that this step is to carry."""
-        return 100 if self.last else self.steps[self.candidate.step].weight
-
-    @property
-    def replicas(self) -> int:
-        """Pods that this step needs: ceil(weight × replicas)."""
-        return replicas_at(self.weight, self.world.snapshot.spec.replicas)
-
-
-@dataclass(frozen=True)
-class Progress:
-    """What the rules made of the candidate: granted weight, where it waits, what to say."""
-
-    memory: Memory
-    weight: int
-    replicas: int
-    wait: Wait
-    events: tuple[Event, ...] = ()
-
-
-def replicas_at(weight: int, replicas: int) -> int:
-    """Candidate pods for a weight in percent.
-
-    >>> replicas_at(5, 3), replicas_at(50, 4), replicas_at(100, 4)
-    (1, 2, 4)
-    """
-    return max(1, math.ceil(weight * replicas / 100)) if replicas else 0
-
-
-def steps_of(world: World, memory: Memory) -> tuple[Step, ...]:
-    """The first revision takes no steps: there is nobody to share traffic with."""
-    return world.snapshot.spec.rollout.steps if memory.stable is not None else ()
 
 
 def advance(
