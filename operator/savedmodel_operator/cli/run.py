@@ -194,6 +194,8 @@ def _model(options: _Options) -> Model:
         choice = choose(named, choice)
         client = RestClient(endpoint, choice, options.timeout, options.ca_bundle)
         return _Rest(client, options.rest)
+    if "://" in str(options.grpc):
+        raise click.UsageError("--grpc is HOST:PORT, without a scheme; --url takes http://")
     return _Grpc(options, choose(None, choice))
 
 

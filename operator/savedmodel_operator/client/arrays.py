@@ -82,7 +82,10 @@ def fit_literal(key: str, tensor: TensorSpec, value: object) -> Array:
 
     Raises MisfitError where a value would change, such as 1.5 for a whole number.
     """
-    flat, shape = _flatten(key, value)
+    try:
+        flat, shape = flatten(value)
+    except ValueError as error:
+        raise MisfitError(f"input {key!r}: {error}") from None
     wanted = numpy_dtype(tensor.dtype)
     elements = [_element(key, tensor, wanted, element) for element in flat]
     array = np.empty(len(elements), dtype=wanted)
@@ -100,17 +103,20 @@ def fit_literal(key: str, tensor: TensorSpec, value: object) -> Array:
     return _fit_shape(key, tensor, array.reshape(shape))
 
 
-def _flatten(key: str, value: object) -> tuple[list[object], tuple[int, ...]]:
-    """Elements in row-major order and the shape. Raises MisfitError for ragged lists."""
+def flatten(value: object) -> tuple[list[Any], tuple[int, ...]]:
+    """Elements of nested lists in row-major order, and the shape. Raises ValueError for ragged ones.
+
+    >>> flatten([[1, 2], [3, 4]])
+    ([1, 2, 3, 4], (2, 2))
+    """
     shape: list[int] = []
-    level: list[object] = [value]
+    level: list[Any] = [value]
     while level and any(isinstance(part, list | tuple) for part in level):
         sizes = {len(part) if isinstance(part, list | tuple) else -1 for part in level}
         if len(sizes) > 1:
-            raise MisfitError(f"input {key!r}: the lists at depth {len(shape)} differ in length")
+            raise ValueError(f"the lists at depth {len(shape)} differ in length")
         shape.append(sizes.pop())
-        parts = (part for part in level if isinstance(part, list | tuple))
-        level = list(itertools.chain.from_iterable(parts))
+        level = list(itertools.chain.from_iterable(level))
     return level, tuple(shape)
 
 

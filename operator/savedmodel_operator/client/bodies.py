@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from savedmodel_operator.client.arrays import Array, numpy_dtype
+from savedmodel_operator.client.arrays import Array, flatten, numpy_dtype
 from savedmodel_operator.client.errors import MisfitError, NoAnswerError
 from savedmodel_operator.client.surface import Form, carry_problem, shape_words
 from savedmodel_operator.savedmodel.facts import Signature
@@ -102,21 +102,22 @@ def _outputs(data: Any, signature: Signature, form: Form) -> dict[str, Array]:
     return {key: _array(columns[key], signature.outputs[key].dtype) for key in keys}
 
 
+_TYPES: Mapping[str, set[type]] = {"f": {int, float}, "b": {bool}, "i": {int}, "u": {int}}
+"""What JSON values a kind of numbers is made of; numpy itself would read "1" and cut 1.5."""
+
+
 def _array(value: Any, dtype: str) -> Array:
-    if dtype != "DT_STRING":
-        return np.array(value, dtype=numpy_dtype(dtype))
-    shape: list[int] = []
-    first = value
-    while isinstance(first, list):
-        shape.append(len(first))
-        first = first[0] if first else None
-    found = np.empty(shape, dtype=object)
-    for index in np.ndindex(*shape):
-        element = value
-        for at in index:
-            element = element[at]
-        found[index] = _bytes(element)
-    return found
+    flat, shape = flatten(value)
+    array = np.empty(len(flat), dtype=numpy_dtype(dtype))
+    if dtype == "DT_STRING":
+        array[:] = [_bytes(element) for element in flat]
+        return array.reshape(shape)
+    odd = {type(element) for element in flat} - _TYPES[array.dtype.kind]
+    if odd:
+        raise TypeError(f"{odd.pop().__name__} where {array.dtype.name} belongs")
+    with np.errstate(over="ignore"):  # a double beyond float's range is an infinity, as in C++
+        array[:] = flat
+    return array.reshape(shape)
 
 
 def _bytes(value: Any) -> bytes:

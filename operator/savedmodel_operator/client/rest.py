@@ -140,7 +140,7 @@ class RestClient:
             raise TimedOutError(f"{where} did not answer within {self.timeout:g} s") from None
         except ssl.SSLError as error:
             raise NoAnswerError(f"{where}: TLS failed: {error.reason or error}") from None
-        except (OSError, http.client.HTTPException) as error:
+        except (OSError, http.client.HTTPException, UnicodeError) as error:
             raise NoAnswerError(f"{where} cannot be reached: {_why(error)}") from None
         if status == 200:
             return text
