@@ -55,7 +55,7 @@ def as_text(answer: Answer) -> Iterator[Block]:
         yield line(Styled("yes", "good"), f": {answer.message}")
     else:
         broken = sum(finding.breaks for finding in answer.findings)
-        why = count_of(broken, "finding") if broken and _from_findings(answer) else answer.message
+        why = count_of(broken, "problem") if broken and _from_findings(answer) else answer.message
         yield line(Styled("no", "bad"), f": {answer.reason.value}: {why}")
     yield line()
     yield Table(tuple(_rows(answer)), indent=2)
