@@ -14,6 +14,7 @@ from click.testing import CliRunner
 
 from savedmodel_operator.api.reasons import Reason
 from savedmodel_operator.cli.__main__ import main
+from savedmodel_operator.cli.bucket import open_bucket
 from savedmodel_operator.cli.reading import MAX_FILES, NotReadableError
 from savedmodel_operator.cli.target import StoreOptions, read_target
 from unit.savedmodel.wire_builder import message, node, saved_model, signature, tensor, text
@@ -144,10 +145,17 @@ def test_a_folder_of_versions(put: Bucket, model: dict[str, bytes]):
     assert "it holds" not in refusal(f"s3://{put.name}/models", options(put))
 
 
-def test_thousands_of_versions_cost_one_page(bucket: Bucket):
+def test_thousands_of_versions_cost_few_pages(bucket: Bucket):
+    """Not all of their files: one page of keys, two of names."""
     bucket.place_tree("models/", {f"{n}/saved_model.pb": b"" for n in range(1, 1501)})
-    words = refusal(f"s3://{bucket.name}/models", options(bucket))
-    assert "versions 1500, 1499, 1498, 1497, 1496, …: name one" in words
+    place = open_bucket(f"s3://{bucket.name}/models", options(bucket))
+    asked: list[str] = []
+    events = place._store._client.meta.events
+    events.register("before-send.s3", lambda request, **_: asked.append(request.url))
+    with pytest.raises(NotReadableError) as caught:
+        place.listing()
+    assert "versions 1500, 1499, 1498, 1497, 1496, …: name one" in str(caught.value)
+    assert len(asked) == 3
 
 
 def test_many_assets_before_the_graph(bucket: Bucket, model: dict[str, bytes]):
