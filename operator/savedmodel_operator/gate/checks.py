@@ -138,16 +138,24 @@ def check_signatures_present(question: Question) -> Iterator[Finding]:
             "export it with signatures= or with a tf.function that has an input_signature",
         )
         return
-    for contract in question.gate.signatures:
-        if contract.name not in signatures:
+    for name, field in _named_signatures(question.gate).items():
+        if name not in signatures:
             yield _refuse(
                 "signatures",
                 Reason.SignatureMissing,
-                f"signature {short(contract.name)}",
-                f"is asked for by gate.signatures and is not there; the model has "
+                f"signature {short(name)}",
+                f"is asked for by {field} and is not there; the model has "
                 f"{listed(sorted(signatures))}",
                 "",
             )
+
+
+def _named_signatures(gate: Gate) -> dict[str, str]:
+    """Signature → the first field of the gate that needs it."""
+    named = {contract.name: "gate.signatures" for contract in gate.signatures}
+    for golden in gate.requests:
+        named.setdefault(golden.signature, f"gate.requests[{golden.name}]")
+    return named
 
 
 def check_contract(question: Question) -> Iterator[Finding]:

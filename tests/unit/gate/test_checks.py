@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from savedmodel_operator.api.golden import ConfigMapFile, GoldenRequest
 from savedmodel_operator.api.reasons import Reason
 from savedmodel_operator.api.types import (
     Compatibility,
@@ -18,6 +19,7 @@ from savedmodel_operator.savedmodel import BytesSource, ModelFacts, read_saved_m
 from unit.gate.facts_builder import model, signature, tensor
 
 SERVE = ("serve",)
+GOLDEN = GoldenRequest("iris", ConfigMapFile("golden", "iris.json"), "rank")
 
 
 def check(candidate: ModelFacts, stable: ModelFacts | None = None, **gate) -> Verdict:
@@ -40,6 +42,10 @@ REFUSED = {
     "contract names another": (
         model(), {"signatures": contract(name="rank")},
         Reason.SignatureMissing, "rank is asked for by gate.signatures and is not there",
+    ),
+    "golden request names another": (
+        model(), {"requests": (GOLDEN,)},
+        Reason.SignatureMissing, "rank is asked for by gate.requests[iris] and is not there",
     ),
     "method": (
         model(), {"signatures": contract("Classify")},
