@@ -65,6 +65,8 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 - apiGroups: [savedmodel.dev]
   resources: [savedmodeldeployments/finalizers]
   verbs: [update]
+# The get on configmaps also reads what objects name: golden requests and CA bundles. Their names
+# are the users' to choose, so the right cannot be bound to names.
 - apiGroups: [""]
   resources: [configmaps, services]
   verbs: [create, delete, get, list, patch, watch]
