@@ -46,6 +46,10 @@ WRITES_FILES = frozenset({
 """Ops that write files. Not among them: SaveV2 and MergeV2Checkpoints, which every SavedModel has
 in its save function, and summary ops, which write by the writers named here."""
 
+NEEDS_XLA = frozenset({"XlaCallModule", "XlaLaunch", "XlaLaunchV2"})
+"""Ops that compile by XLA, which main.cc of the server switches off without a flag. XlaCallModule
+is what JAX exports."""
+
 PRINTS = frozenset({"Print", "PrintV2"})
 
 _TAG = re.compile(r"v?(\d+\.\d+)(?:[.+_-].*|rc\d+)?")
@@ -83,7 +87,7 @@ def find_ops(graph: GraphFacts, ops: Ops) -> tuple[Finding, ...]:
         found += _unknown(graph, ops, version)
         found += _ended(graph, version)
         found += _new_attributes(graph, version)
-    found += _file_system(graph)
+    found += _by_name(graph)
     return tuple(sorted(found, key=lambda finding: finding.severity.rank))
 
 
@@ -220,7 +224,8 @@ def _new_attributes(graph: GraphFacts, version: str) -> Iterator[Finding]:
         )
 
 
-def _file_system(graph: GraphFacts) -> Iterator[Finding]:
+def _by_name(graph: GraphFacts) -> Iterator[Finding]:
+    """Ops that every version knows, and that deserve a look for what they do."""
     for row, names, does, advice in (
         ("reads-files", READS_FILES, "read files in the serving container",
          "put what they read into the model's assets or the pod"),
@@ -232,6 +237,17 @@ def _file_system(graph: GraphFacts) -> Iterator[Finding]:
                 CHECK, Severity.Risk, "", f"the graph has {listed(used)}, which {does}",
                 advice=advice, row=row,
             )  # fmt: skip
+    if used := _used(graph, NEEDS_XLA):
+        yield Finding(
+            CHECK,
+            Severity.Risk,
+            "",
+            f"the graph has {listed(used)}, which TensorFlow Serving runs only with XLA",
+            advice="add --xla_cpu_compilation_enabled=true to serving.args, or "
+            "--xla_gpu_compilation_enabled=true",
+            source="tensorflow_serving/model_servers/main.cc DisableXlaCompilation",
+            row="needs-xla",
+        )
     if used := _used(graph, PRINTS):
         text = f"the graph has {listed(used)}, which print into the server's log"
         yield Finding(CHECK, Severity.Info, "", text, row="prints")

@@ -81,6 +81,10 @@ FOUND = {
     "a writer of files, the server unknown": (
         graph("WriteFile"), on(None), Severity.Risk, None, "the graph has WriteFile (2)",
     ),
+    "what JAX exports": (
+        graph("XlaCallModule"), on("2.20"), Severity.Risk, None,
+        "which TensorFlow Serving runs only with XLA; add --xla_cpu_compilation_enabled=true",
+    ),
     "a printer": (graph("PrintV2"), on("2.20"), Severity.Info, None, "print into the server's log"),
     "no server to compare with": (
         graph("ZeroOut"), on(None), Severity.Info, None, "set gate.ops.servingVersion",
