@@ -18,7 +18,13 @@ from savedmodel_operator.cli.check_view import as_dict, as_text
 from savedmodel_operator.cli.findings import client_option
 from savedmodel_operator.cli.output import Exit, emit, fail, output_option
 from savedmodel_operator.cli.reading import NotReadableError
-from savedmodel_operator.cli.target import StoreOptions, Version, read_target, store_options
+from savedmodel_operator.cli.target import (
+    StoreOptions,
+    Version,
+    not_empty,
+    read_target,
+    store_options,
+)
 from savedmodel_operator.gate.inventory import VERSIONS
 
 EPILOG = """
@@ -46,9 +52,10 @@ Exit codes:
 
 
 @click.command("check", epilog=EPILOG)
-@click.argument("candidate")
+@click.argument("candidate", callback=not_empty)
 @click.option(
     "--against",
+    callback=not_empty,
     metavar="STABLE",
     help="The version that serves now; without it CANDIDATE is judged as a first version.",
 )

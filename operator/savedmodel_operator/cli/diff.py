@@ -16,7 +16,13 @@ from savedmodel_operator.cli.diff_view import as_dict, as_text
 from savedmodel_operator.cli.findings import client_option
 from savedmodel_operator.cli.output import Exit, emit, fail, output_option
 from savedmodel_operator.cli.reading import NotReadableError
-from savedmodel_operator.cli.target import StoreOptions, Version, read_target, store_options
+from savedmodel_operator.cli.target import (
+    StoreOptions,
+    Version,
+    not_empty,
+    read_target,
+    store_options,
+)
 from savedmodel_operator.gate.finding import CLIENTS
 
 EPILOG = """
@@ -37,8 +43,8 @@ Exit codes, as diff(1):
 
 
 @click.command("diff", epilog=EPILOG)
-@click.argument("a")
-@click.argument("b")
+@click.argument("a", callback=not_empty)
+@click.argument("b", callback=not_empty)
 @click.option("--tag-set", "--tag_set", metavar="TAG,…", help="Only this MetaGraph.")
 @client_option
 @output_option

@@ -18,7 +18,13 @@ from savedmodel_operator.cli.inspect_data import Detail, as_dict
 from savedmodel_operator.cli.inspect_view import as_text
 from savedmodel_operator.cli.output import Exit, emit, fail, listed, output_option
 from savedmodel_operator.cli.reading import NotReadableError
-from savedmodel_operator.cli.target import StoreOptions, Version, read_target, store_options
+from savedmodel_operator.cli.target import (
+    StoreOptions,
+    Version,
+    not_empty,
+    read_target,
+    store_options,
+)
 from savedmodel_operator.savedmodel import GraphFacts, Signature
 
 EPILOG = """
@@ -44,7 +50,7 @@ class NotThereError(Exception):
 
 
 @click.command("inspect", epilog=EPILOG)
-@click.argument("version")
+@click.argument("version", callback=not_empty)
 @click.option(
     "--tag-set",
     "--tag_set",

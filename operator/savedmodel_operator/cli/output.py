@@ -8,6 +8,7 @@ are the exporter's: nothing that could drive a terminal passes here. Must not kn
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -90,10 +91,24 @@ def line(*cells: Cell, indent: int = 0) -> Line:
 
 
 def emit(data: Callable[[], Any], output: str, render: Callable[[], Iterable[Block]]) -> None:
-    """Prints the answer in the form that was asked for; only that form is made."""
+    """Prints the answer in the form that was asked for; only that form is made.
+
+    A reader that leaves early, as `head` does, changes nothing of the answer: the command goes on
+    to its own exit code instead of ending with one that would read as "no".
+    """
     reconfigure = getattr(sys.stdout, "reconfigure", None)
     if reconfigure:  # an old locale shows "→" as \u2192 instead of failing
         reconfigure(errors="backslashreplace")
+    try:
+        _print(data, output, render)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
+
+
+def _print(data: Callable[[], Any], output: str, render: Callable[[], Iterable[Block]]) -> None:
     if output == "json":
         click.echo(as_json(data()))
     elif output == "yaml":

@@ -71,6 +71,14 @@ def store_options(command: Callable[..., R]) -> Callable[..., R]:
     return wrapped
 
 
+def not_empty(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
+    """For arguments that name a version: an empty one is a variable that was not set, and would
+    otherwise mean the working directory."""
+    if value == "":
+        raise click.BadParameter("it is empty: name a path or s3:// URL", ctx, param)
+    return value
+
+
 class Place(Protocol):
     """A version directory somewhere: what `folder` and `bucket` offer."""
 

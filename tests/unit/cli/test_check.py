@@ -226,3 +226,6 @@ def test_what_could_not_be_read_is_no_verdict(zoo, torn):
     assert check(good, "--against", "gs://models/flowers/1")[0] == 4
     assert check()[0] == 2
     assert check(good, good)[0] == 2
+    code, _, err = check(good, "--against", "")
+    assert code == 2
+    assert "it is empty: name a path or s3:// URL" in err

@@ -234,6 +234,48 @@ def test_every_command_is_there(name):
     assert command.name == name
 
 
+@pytest.mark.parametrize(("name", "code"), [("module", 0), ("torn", 1)])
+@pytest.mark.parametrize("output", ["text", "json"])
+def test_a_reader_that_leaves_early_changes_no_verdict(zoo, torn, name, code, output):
+    if name == "torn":
+        next(torn.glob("variables/variables.data*")).unlink()
+    folder = torn if name == "torn" else zoo.folder / name
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = [sys.executable, "-m", "savedmodel_operator.cli.__main__", "inspect"]
+    done = subprocess.run(
+        [*command, str(folder), "-o", output],
+        stdout=writer,
+        stderr=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": ROOT},
+        check=False,
+        timeout=60,
+    )
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (code, b"")
+
+
+def test_files_that_are_none(zoo, torn, tmp_path):
+    pb = torn / "saved_model.pb"
+    pb.unlink()
+    pb.mkdir()
+    assert run("inspect", torn)[0] == 1
+    pb.rmdir()
+    pb.symlink_to("nowhere")
+    code, out, err = run("inspect", torn)
+    assert (code, out) == (4, "")
+    assert "saved_model.pb: No such file or directory" in err
+    assert run("inspect", "")[0] == 2
+    assert "is no directory" in run("inspect", zoo.folder / "module" / "fingerprint.pb")[2]
+
+
+def test_names_of_files_that_are_no_text(torn):
+    (Path(os.fsdecode(os.fsencode(torn) + b"/\xff\x9b2J"))).write_bytes(b"")
+    for output in ("text", "json", "yaml"):
+        out = run("inspect", torn, "--files", "-o", output)[1]
+        assert re.search(r"\\udcff\\udc9b2J", out, re.I), out
+
+
 def test_a_start_imports_only_what_it_needs(zoo):
     """The whole process, as the `savedmodel` script runs it."""
     code = (
