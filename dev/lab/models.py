@@ -7,6 +7,7 @@ because TensorFlow takes half a gigabyte and speaks to stderr as it likes. Must 
 """
 
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -50,11 +51,25 @@ def _calc_of_integers(target: Path, version: int) -> None:
 
 
 def _calc_that_crashes(target: Path, version: int) -> None:
-    """TF Serving replays this file after loading; a bad one fails the load (DATA_LOSS)."""
-    _calc(target, version)
-    extra = target / "assets.extra"
-    extra.mkdir()
-    (extra / "tf_serving_warmup_requests").write_bytes(b"this is no TFRecord file at all\n")
+    """Its table's file has words where the graph reads numbers, so the table's initializer fails."""
+    import tensorflow as tf
+
+    class Calc(tf.Module):  # type: ignore[misc]
+        def __init__(self, file: Path) -> None:
+            super().__init__()
+            numbers = tf.lookup.TextFileInitializer(str(file), tf.int64, 0, tf.int64, 1)
+            self.table = tf.lookup.StaticHashTable(numbers, version)
+
+        @tf.function(input_signature=[tf.TensorSpec([None], "float32", name="x")])  # type: ignore[untyped-decorator]
+        def __call__(self, x: Any) -> dict[str, Any]:
+            known = self.table.lookup(tf.cast(x, tf.int64))
+            return {"y": x * 2 + tf.cast(known, tf.float32)}
+
+    with tempfile.TemporaryDirectory() as folder:
+        table = Path(folder) / "table.txt"
+        table.write_text(f"0\t{version}\n")
+        tf.saved_model.save(Calc(table), str(target))
+    (target / "assets" / "table.txt").write_text("nought\tone\n")
 
 
 def _save_calc(target: Path, version: int, dtype: str) -> None:

@@ -19,7 +19,7 @@ class Kind(StrEnum):
     CALC = "calc"
     #: CALC that takes integers: breaks clients that send floats.
     CALC_OF_INTEGERS = "calc-of-integers"
-    #: CALC with an unreadable warm-up file: passes every look from outside, and never loads.
+    #: CALC with a spoilt file for its table: passes every look from outside, and never loads.
     CALC_THAT_CRASHES = "calc-that-crashes"
     #: tf.Module. data[n] (strings of any length) → size[n]: cheap at any size of the request.
     BLOB = "blob"
