@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from savedmodel_operator.cli.output import Block, Style, Styled, line
-from savedmodel_operator.gate.finding import CLIENTS, Finding, Severity, named
+from savedmodel_operator.gate.finding import Finding, Severity
 
 _STYLES: Mapping[Severity, Style] = {
     Severity.Break: "bad",
@@ -40,6 +40,7 @@ def finding_dict(finding: Finding) -> dict[str, Any]:
         "who": finding.who,
         "effects": {client: str(effect) for client, effect in finding.effects.items()},
         "doubt": finding.doubt,
+        "harm": finding.harm,
         "advice": finding.advice,
         "reason": finding.reason.value if finding.reason else None,
         "rule": finding.row,
@@ -53,22 +54,10 @@ def show_findings(findings: Iterable[Finding]) -> Iterator[Block]:
         severity = Styled(f"{finding.severity.value:<5}", _STYLES[finding.severity])
         place = (Styled(finding.path, "name"), " ") if finding.path else ()
         yield line(severity, "  ", *place, finding.fact, indent=2)
-        harm = "; ".join(_harm(finding))
-        if harm:
-            yield line(harm, f": {finding.doubt}" if finding.doubt else "", indent=9)
+        if finding.harm:
+            yield line(finding.harm, indent=9)
         if finding.advice:
             yield line("→ ", finding.advice, indent=9)
-
-
-def _harm(finding: Finding) -> Iterator[str]:
-    """Who suffers how; kinds of client with the same fate together."""
-    fates: dict[str, list[str]] = {}
-    for client in CLIENTS:
-        if client in finding.clients:
-            fates.setdefault(str(finding.effects.get(client, "")), []).append(client)
-    for effect, clients in fates.items():
-        fate = effect if effect.endswith("break") else "are at risk"
-        yield " ".join(filter(None, [named(tuple(clients)), "clients", finding.who, fate]))
 
 
 def count_severities(findings: Iterable[Finding]) -> str:

@@ -182,6 +182,7 @@ def _exactly(finding: Finding) -> Finding:
         severity=Severity.Break,
         fact=f"{finding.fact}: gate.compatibility.mode is Exact",
         clients=(),
+        harm="",
         advice="export the same signatures or set it to Backward",
     )
 
@@ -201,6 +202,14 @@ def check_tensors(question: Question) -> Iterator[Finding]:
             "",
             f"the signatures name {listed(absent)}, which the graph does not have: every request "
             f"would fail",
+            "export the model again",
+        )
+    for contradiction in question.graph.contradicted:
+        yield _refuse(
+            "tensors",
+            Reason.TensorMismatch,
+            "",
+            f"{short(contradiction, 400)}: requests made by the signature would fail",
             "export the model again",
         )
     for path, tensor in _client_tensors(question):

@@ -6,11 +6,11 @@ of client that the user listed.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from savedmodel_operator.api.reasons import Reason
-from savedmodel_operator.gate.finding import CLIENTS, Finding, Severity
+from savedmodel_operator.gate.finding import CLIENTS, Finding, Severity, named
 from savedmodel_operator.gate.table import TABLE, Effect, Row
 from savedmodel_operator.gate.tensors import shown_shape
 from savedmodel_operator.gate.verdict import short
@@ -38,23 +38,48 @@ class Difference:
         broken = tuple(c for c, effect in asked.items() if effect.breaks)
         risky = tuple(c for c, effect in asked.items() if effect is Effect.Risk)
         severity = Severity.Break if broken else Severity.Risk if risky else Severity.Info
+        harmed = broken or risky
         may = any(asked[client] is Effect.Depends for client in broken)
-        harmless = severity is Severity.Info
+        doubt = self.row.doubt if may else ""
         return Finding(
             check="compatibility",
             severity=severity,
             path=self.path,
             fact=self.fact,
             change=self.change,
-            clients=broken or risky,
-            who="" if harmless else self.row.who,
-            advice="" if harmless else self.advice or self.row.advice,
+            clients=harmed,
+            who="; ".join(dict.fromkeys(map(self._who, harmed))),
+            advice=(self.advice or self.row.advice) if harmed else "",
             source=self.row.source,
             row=self.row.id,
             effects={client: str(effect) for client, effect in self.row.effects.items()},
-            doubt=self.row.doubt if may else "",
+            doubt=doubt,
+            harm=self._harm(harmed) + (f": {doubt}" if doubt else ""),
             reason=Reason.IncompatibleSignature,
         )
+
+    def _who(self, client: str) -> str:
+        return self.row.others.get(client, self.row.who)
+
+    def _harm(self, clients: Sequence[str]) -> str:
+        """Which clients suffer what; those for which it is certain come first."""
+        groups: dict[tuple[str, str], list[str]] = {}
+        for client in sorted(clients, key=lambda c: _ORDER.index(self.row.effects[c])):
+            verb = _VERBS[self.row.effects[client]]
+            groups.setdefault((self._who(client), verb), []).append(client)
+        return ", ".join(
+            " ".join(filter(None, [named(members), "clients", who, verb]))
+            for (who, verb), members in groups.items()
+        )
+
+
+_VERBS = {
+    Effect.Break: "would break",
+    Effect.Depends: "may break",
+    Effect.Risk: "are at risk",
+    Effect.Ok: "",
+}
+_ORDER = tuple(_VERBS)
 
 
 def found(row: str, path: str, change: str, fact: str, advice: str = "") -> Difference:

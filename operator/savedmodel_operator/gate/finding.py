@@ -6,7 +6,7 @@ shown by the CLI and, where it refuses, by the verdict. It decides nothing.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -45,7 +45,8 @@ class Finding:
     is its short form, as "4 → 5". `clients` are the kinds that it breaks (or puts at risk), `who`
     tells which of them exactly, `advice` what to do, `source` where the rule comes from, `row` the
     rule's id. `effects` has one word for each kind of client: ok, risk, may break, would break;
-    `doubt` says why it is "may". `reason` is the verdict's where the finding refuses.
+    `doubt` says why it is "may"; `harm` is all that in words. `reason` is the verdict's where the
+    finding refuses.
     """
 
     check: str
@@ -60,6 +61,7 @@ class Finding:
     row: str = ""
     effects: Mapping[str, str] = field(default_factory=dict)
     doubt: str = ""
+    harm: str = ""
     reason: Reason | None = None
 
     @property
@@ -74,20 +76,11 @@ class Finding:
         'a.outputs.y is new'
         """
         text = f"{self.path} {self.fact}" if self.path else self.fact
-        if self.clients:
-            text += f": {named(self.clients)} clients{_led(' ', self.who)} {self._verb()}"
-            text += _led(": ", self.doubt)
-        return text + _led("; ", self.advice)
+        return text + _led(": ", self.harm) + _led("; ", self.advice)
 
     def short(self) -> str:
         """The place and its change, for lists of further findings."""
         return f"{self.path}: {self.change}" if self.path and self.change else self.sentence()
-
-    def _verb(self) -> str:
-        if not self.breaks:
-            return "are at risk"
-        certain = all(self.effects.get(c, "") == "would break" for c in self.clients)
-        return "would break" if certain else "may break"
 
 
 def _led(by: str, text: str) -> str:
@@ -95,7 +88,7 @@ def _led(by: str, text: str) -> str:
     return f"{by}{text}" if text else ""
 
 
-def named(clients: tuple[str, ...]) -> str:
+def named(clients: Sequence[str]) -> str:
     """Kinds of client in words.
 
     >>> named(CLIENTS), named(("GRPC",))

@@ -12,7 +12,7 @@ does not exist: such rows are ok.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from savedmodel_operator.gate.finding import CLIENTS
@@ -46,7 +46,8 @@ class Effect(StrEnum):
 class Row:
     """One kind of change: what it does per client, who exactly suffers, what to do, and why.
 
-    `doubt` says on what it hangs where an effect is Depends.
+    `doubt` says on what it hangs where an effect is Depends; `others` names who suffers among a
+    kind of client for which `who` does not hold.
     """
 
     id: str
@@ -55,12 +56,19 @@ class Row:
     advice: str
     source: str
     doubt: str = ""
+    others: Mapping[str, str] = field(default_factory=dict)
 
 
 def _row(
-    id_: str, effects: tuple[Effect, Effect, Effect], who: str, do: str, why: str, doubt: str = ""
+    id_: str,
+    effects: tuple[Effect, Effect, Effect],
+    who: str,
+    do: str,
+    why: str,
+    doubt: str = "",
+    **others: str,
 ) -> Row:
-    return Row(id_, dict(zip(CLIENTS, effects, strict=True)), who, do, why, doubt)
+    return Row(id_, dict(zip(CLIENTS, effects, strict=True)), who, do, why, doubt, others)
 
 
 _OK, _RISK, _MAY, _NO = Effect.Ok, Effect.Risk, Effect.Depends, Effect.Break
@@ -134,18 +142,23 @@ _INPUTS = (
          f"{_SESSION}; {_JSON} AddValueToTensor: decimals accept whole numbers"),
     _row("input-large-integer-to-float", (_NO, _RISK, _RISK),
          "that send numbers beyond the mantissa (they are rounded)", _OLD_TYPE,
-         f"{_SESSION}; {_JSON} AddValueToTensor: GetFloat and GetDouble round"),
+         f"{_SESSION}; {_JSON} AddValueToTensor: GetFloat and GetDouble round",
+         GRPC=_SEND_OLD),
     _row("input-float-narrowed", (_NO, _RISK, _RISK),
          "that send values beyond float32 (they are rounded, or infinite)", _OLD_TYPE,
-         f"{_SESSION}; {_JSON} AddValueToTensor: GetFloat rounds"),
+         f"{_SESSION}; {_JSON} AddValueToTensor: GetFloat rounds",
+         GRPC=_SEND_OLD),
     _row("input-dtype-narrowed", (_NO, _MAY, _MAY), "that send values beyond its range", _OLD_TYPE,
-         f"{_SESSION}; {_JSON} AddValueToTensor: IsInt, IsUint, IsInt64, IsUint64", _RANGE),
+         f"{_SESSION}; {_JSON} AddValueToTensor: IsInt, IsUint, IsInt64, IsUint64", _RANGE,
+         GRPC=_SEND_OLD),
     _row("input-dtype-wrapped", (_NO, _MAY, _MAY), "that send values beyond its range", _OLD_TYPE,
          f"{_SESSION}; {_JSON} AddValueToTensor takes any int32 for DT_INT8, DT_INT16 and DT_UINT8; "
          f"tensorflow/core/framework/tensor.cc FromProto casts",
-         "such values are not refused, they wrap around silently"),
+         "such values are not refused, they wrap around silently",
+         GRPC=_SEND_OLD),
     _row("input-float-to-integer", _ALL_NO, "that send fractions or 1.0", _OLD_TYPE,
-         f"{_SESSION}; {_JSON} AddValueToTensor: 1.0 is no integer"),
+         f"{_SESSION}; {_JSON} AddValueToTensor: 1.0 is no integer",
+         GRPC=_SEND_OLD),
     _row("input-dtype-kind", _ALL_NO, _SEND_OLD, _OLD_TYPE,
          f"{_SESSION}; {_JSON} AddValueToTensor TypeError"),
     _row("input-dtype-unwritable", _ALL_NO, "that send it", _OLD_TYPE,
@@ -191,9 +204,11 @@ _OUTPUTS = (
     _row("output-added-composite", (_MAY, _NO, _NO), "that call it",
          "export it dense, for example with to_tensor()",
          f"{_PREDICT} PreProcessPrediction fetches TensorInfo.name only (derived)",
-         "calls with an output_filter without it go on working"),
+         "calls with an output_filter go on working",
+         GRPC="that do not filter outputs"),
     _row("outputs-reduced-to-one", _ALL_NO, "that read an object", "export both outputs again",
-         f"{_PREDICT} output_filter; {_JSON} a single output is written bare"),
+         f"{_PREDICT} output_filter; {_JSON} a single output is written bare",
+         GRPC="that read the others"),
     _row("output-dtype-number", (_NO, _RISK, _RISK), "that expect the former dtype", _OLD_TYPE,
          f"typed clients; {_JSON} WriteDecimal writes 1 as 1.0"),
     _row("output-dtype-kind", _ALL_NO, "that read it", _OLD_TYPE,
@@ -207,11 +222,13 @@ _OUTPUTS = (
          "left to what the client reads, the server compares no shapes"),
     _row("output-became-scalar", (_MAY, _NO, _MAY), "that rely on the size", _OLD_SHAPE,
          f"{_JSON} MakeRowFormatJsonFromTensors: rows need a dimension 0 on every output",
-         "left to what the client reads, the server compares no shapes"),
-    _row("output-known-as-scalar", (_MAY, _NO, _MAY), "that ask for rows",
+         "left to what the client reads, the server compares no shapes",
+         RESTRow="that ask for rows"),
+    _row("output-known-as-scalar", (_MAY, _NO, _MAY), "that rely on the size",
          "give it the batch as its first dimension",
          f"{_JSON} MakeRowFormatJsonFromTensors: rows need a dimension 0 on every output",
-         "left to what the client reads, the server compares no shapes"),
+         "left to what the client reads, the server compares no shapes",
+         RESTRow="that ask for rows"),
     _row("output-was-scalar", (_MAY, _OK, _MAY), "that rely on the size", _OLD_SHAPE,
          f"{_JSON} MakeRowFormatJsonFromTensors: rows could not be asked for before",
          "left to what the client reads, the server compares no shapes"),

@@ -34,6 +34,9 @@ INTEGERS = {"DT_INT8", "DT_INT16", "DT_INT32", "DT_INT64",
             "DT_UINT8", "DT_UINT16", "DT_UINT32", "DT_UINT64"}  # fmt: skip
 UNCARRIED = {"DT_HALF", "DT_BFLOAT16", "DT_UINT16"}
 
+DEFAULTED = (1, 1, 1, 1)
+"""The shape of every default, which no client here sends: what a default is always fits."""
+
 Api = str  # predict, classify or regress
 RULES: Mapping[Api, Any] = {"classify": classify, "regress": regress}
 
@@ -152,7 +155,7 @@ def definition(signature: Signature) -> Any:
             else:
                 info.composite_tensor.components.add().name = f"{side}/{key}/0:0"
             if side == "inputs" and spec.has_default:
-                made.defaults[key].CopyFrom(new_proto(_tensor(spec, (1,), [1])))
+                made.defaults[key].CopyFrom(new_proto(_tensor(spec, DEFAULTED, [1])))
     return made
 
 
@@ -169,7 +172,7 @@ def _run(
         if tensor.dtype != wanted:
             given = dtype_name(tensor.dtype)
             raise RefusedError(f"Expects arg[0] to be {dtype_name(wanted)} but {given} is provided")
-        if strict and not _defaulted(spec, tensor) and not fits(spec.shape, tensor.shape):
+        if strict and tensor.shape != DEFAULTED and not fits(spec.shape, tensor.shape):
             raise RefusedError(f"Matrix size-incompatible: {tensor.shape} into {spec.shape}")
     results = {f"outputs/{key}:0": spec for key, spec in new.outputs.items()}
     if not fetches:
@@ -177,11 +180,6 @@ def _run(
     if any(name not in results for name in fetches):
         raise RefusedError("FetchOutputs node : not found")
     return [_made(results[name], call) for name in fetches]
-
-
-def _defaulted(spec: TensorSpec, tensor: Tensor) -> bool:
-    """The default's value always fits, whatever shape this test gave it."""
-    return spec.has_default and tensor.shape == (1,)
 
 
 def _made(spec: TensorSpec, call: Call) -> Tensor:
