@@ -188,7 +188,11 @@ def _beyond(found: Difference) -> float:
     """How far beyond its limit."""
     if not _is_number(found.wanted) or math.isinf(found.off):
         return math.inf
-    return found.off - found.limit.absolute - found.limit.relative * abs(float(found.wanted))
+    try:
+        size = abs(float(found.wanted))
+    except OverflowError:
+        return math.inf
+    return found.off - found.limit.absolute - found.limit.relative * size
 
 
 def _text(value: Any) -> bytes | None:
