@@ -39,13 +39,17 @@ def wrong_shape(meta) -> None:
     meta.signature_def[DEFAULT].inputs["x"].tensor_shape.dim[1].size = 5
 
 
+def wrong_output_dtype(meta) -> None:
+    meta.signature_def[DEFAULT].outputs["y"].dtype = tf.int64.as_datatype_enum
+
+
 def python_function(meta) -> None:
     meta.graph_def.node.add(name="callback", op="EagerPyFunc")
 
 
 CASES: tuple[Callable[..., None], ...] = (
     wrong_tensor_name, no_serving_default, no_signatures, other_tags, wrong_dtype, wrong_shape,
-    python_function,
+    wrong_output_dtype, python_function,
 )  # fmt: skip
 
 

@@ -253,6 +253,24 @@ def test_each_case_has_its_own_sentence(
     assert len(said) >= len(CASES) - 1
 
 
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("wrong_dtype", "serving_default.inputs.x is string, and its node serving_default_x "
+         "(Placeholder) makes float32: requests"),
+        ("wrong_shape", "serving_default.inputs.x is [any, 5], and its node serving_default_x "
+         "(Placeholder) makes [any, 4]: requests"),
+        ("wrong_output_dtype", "serving_default.outputs.y is int64, and its node "),
+        ("wrong_tensor_name", "nowhere:0"),
+    ],
+)  # fmt: skip
+def test_a_first_version_is_held_to_its_own_graph(made: Files, name: str, words: str):
+    """There is no stable to compare with; TensorFlow Serving loads these and fails the requests."""
+    verdict = check_static(read_saved_model(BytesSource(made[name])), None, Gate(), ("serve",))
+    wanted = Reason.TensorMissing if name == "wrong_tensor_name" else Reason.TensorMismatch
+    assert (verdict.reason, words in verdict.message) == (wanted, True), verdict.message
+
+
 def test_an_upload_under_way_is_not_looked_at(bucket: Bucket, model: Files, stable: ModelFacts):
     """rsync and multipart uploads arrive in any order (#572, #631): first whole, then still."""
     view = None

@@ -52,6 +52,7 @@ class Reason(StrEnum):
     SignatureContract = "SignatureContract"
     IncompatibleSignature = "IncompatibleSignature"
     TensorMissing = "TensorMissing"
+    TensorMismatch = "TensorMismatch"
     PythonOps = "PythonOps"
     OpMissing = "OpMissing"
     GraphVersion = "GraphVersion"

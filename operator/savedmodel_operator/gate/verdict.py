@@ -62,14 +62,14 @@ def errored(check: str, message: str) -> Verdict:
     return Verdict(Outcome.Errored, check, Reason.CheckErrored, _bounded(message))
 
 
-def short(name: str) -> str:
+def short(name: str, most: int = _MAX_NAME) -> str:
     """A name of the exporter's as messages show it: printable, of bounded length.
 
     >>> short("x\\n"), len(short("k" * 5000))
     ('x\\\\n', 80)
     """
     shown = name if name.isprintable() else name.encode("unicode_escape").decode()
-    return shown if len(shown) <= _MAX_NAME else shown[: _MAX_NAME - 1] + "…"
+    return shown if len(shown) <= most else shown[: most - 1] + "…"
 
 
 def listed(names: tuple[str, ...] | list[str], most: int = 5) -> str:

@@ -68,7 +68,8 @@ class GraphFacts:
 
     `ops` counts op names in graph and function library, calls of library functions left out.
     `init_op` and training ops are no `signatures`. `absent` are tensors that signatures name and
-    the graph has no node for. `object_graph` is there in every save by TensorFlow 2.
+    the graph has no node for, `contradicted` says which ones have another dtype or shape there than the
+    signature says. `object_graph` is there in every save by TensorFlow 2.
     `origin` names what wrote it, for people ("Keras 3 export"). `declared` is the producer's own
     list of the ops it used, with the attributes that each had there (`stripped_op_list`);
     `undeclared` are ops of graph and library that the list leaves out. `stripped_defaults`:
@@ -86,6 +87,7 @@ class GraphFacts:
     functions: int = 0
     assets: tuple[str, ...] = ()
     absent: tuple[str, ...] = ()
+    contradicted: tuple[str, ...] = ()
     init_op: bool = False
     object_graph: bool = False
     origin: str = ""
@@ -161,6 +163,7 @@ def _graph_out(graph: GraphFacts) -> dict[str, Any]:
         "strippedDefaults": graph.stripped_defaults,
         "assets": list(graph.assets),
         "absent": list(graph.absent),
+        "contradicted": list(graph.contradicted),
         "initOp": graph.init_op,
         "objectGraph": graph.object_graph,
         "signatures": {
@@ -207,6 +210,7 @@ def _graph_in(data: Mapping[str, Any]) -> GraphFacts:
         functions=int(data["functions"]),
         assets=tuple(map(str, data["assets"])),
         absent=tuple(map(str, data["absent"])),
+        contradicted=tuple(map(str, data.get("contradicted", ()))),
         init_op=bool(data["initOp"]),
         object_graph=bool(data["objectGraph"]),
         origin=str(data.get("origin", "")),
@@ -217,12 +221,14 @@ def _graph_in(data: Mapping[str, Any]) -> GraphFacts:
 
 
 def _tensor_in(data: Mapping[str, Any]) -> TensorSpec:
-    shape = data["shape"]
+    shape, kind = data["shape"], data.get("kind", "Dense")
+    if kind not in ("Dense", "Sparse", "Composite"):
+        raise ValueError(f"a tensor of kind {kind!r}")
     return TensorSpec(
         dtype=str(data["dtype"]),
         shape=None if shape is None else tuple(map(int, shape)),
         name=str(data["name"]),
-        kind=str(data.get("kind", "Dense")),
-        parts=tuple(map(str, data.get("parts", ()))),
+        kind=str(kind),
+        parts=() if kind == "Dense" else tuple(map(str, data.get("parts", ()))),
         default=None if data.get("default") is None else str(data["default"]),
     )

@@ -2,7 +2,8 @@
 
 `saved_model` calls `scan_graph` after it has read the signatures, so that the names to look for
 are known and node names need not be kept. Attributes (weights inlined as constants, the bulk of a
-large file) are skipped by offset and never read; how deep they nest is for TensorFlow's parser.
+large file) are skipped by offset and never read, but for the few that tell dtype and shape of a
+tensor that a signature names (`outputs`); how deep they nest is for TensorFlow's parser.
 
 Field numbers: GraphDef {1 node, 2 library, 3 version, 4 versions}, FunctionDefLibrary {1 function},
 FunctionDef {1 signature (OpDef {1 name}), 3 node_def}, NodeDef {1 name, 2 op},
@@ -14,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass, field
 
+from savedmodel_operator.savedmodel.outputs import Made, read_attribute
 from savedmodel_operator.savedmodel.wire import LEN, VARINT, Field, Window, signed
 
 PYTHON_OPS = frozenset({"PyFunc", "PyFuncStateless", "EagerPyFunc"})
@@ -42,11 +44,13 @@ _HEADER = 3
 
 @dataclass
 class GraphScan:
-    """What one GraphDef holds; `found` are those of the wanted node names that exist."""
+    """What one GraphDef holds; `found` are those of the wanted node names that exist, `made` what
+    their own attributes say of their outputs."""
 
     ops: dict[bytes, int] = field(default_factory=dict)
     functions: set[bytes] = field(default_factory=set)
     found: set[bytes] = field(default_factory=set)
+    made: dict[bytes, Made] = field(default_factory=dict)
     nodes: int = 0
     producer: int = 0
     min_consumer: int = 0
@@ -170,14 +174,16 @@ class _Scanner:
                 self._new_op(op, base + start)
             if in_graph:
                 self.scan.nodes += 1
-                if name in wanted:
+                if name in wanted and name not in self.scan.found:
                     self.scan.found.add(name)
+                    self._made(name, op, Field(1, LEN, 0, base + start, base + start + length))
         window.spend(work, base + index)
         return base + index
 
     def _node(self, node: Field, *, in_graph: bool) -> None:
         """A node that is large, lies across the buffer's end or is written in an unusual way."""
         texts: dict[int, bytes] = {}
+        made = Made()
         position = node.start
         while position < node.end:
             part = self._window.field(position, node.end)
@@ -186,6 +192,8 @@ class _Scanner:
                 if part.number in texts:
                     raise self._window.malformed(part.start, "a node has two names or two ops")
                 texts[part.number] = self._name(self._window.expect(part, LEN, "node name or op"))
+            elif part.number == 5 and in_graph and texts.get(1) in self._wanted:
+                read_attribute(self._window, part, made)
         op = texts.get(2, b"")
         if op in self.scan.ops:
             self.scan.ops[op] += 1
@@ -195,6 +203,16 @@ class _Scanner:
             self.scan.nodes += 1
             if texts.get(1) in self._wanted:
                 self.scan.found.add(texts[1])
+                made.op = op
+                self.scan.made.setdefault(texts[1], made)
+
+    def _made(self, name: bytes, op: bytes, node: Field) -> None:
+        """The attributes of a wanted node that lies whole in the buffer: no read happens."""
+        made = Made(op)
+        for part in self._window.fields(node.start, node.end):
+            if part.number == 5:
+                read_attribute(self._window, part, made)
+        self.scan.made[name] = made
 
     def _new_op(self, op: bytes, position: int) -> None:
         if not op:

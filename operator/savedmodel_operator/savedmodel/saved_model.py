@@ -34,6 +34,7 @@ from savedmodel_operator.savedmodel.facts import (
 )
 from savedmodel_operator.savedmodel.graph import scan_graph
 from savedmodel_operator.savedmodel.origin import GLOBAL_STEP, Root, name_origin, read_root
+from savedmodel_operator.savedmodel.outputs import find_contradictions
 from savedmodel_operator.savedmodel.wire import LEN, VARINT, Field, Source, Window, signed
 
 FILE, TEXT_FILE = "saved_model.pb", "saved_model.pbtxt"
@@ -147,10 +148,11 @@ class _Reader:
         ops = scan.op_counts()
         absent = tuple(sorted(name for name, node in names.items() if node not in scan.found))
         undeclared = tuple(op for op in ops if op not in draft.declared) if draft.declared else ()
-        for text in (*ops, *absent, *undeclared):
+        signatures = {k: s for k, s in draft.signatures.items() if k not in INTERNAL_SIGNATURES}
+        contradicted = tuple(find_contradictions(signatures, scan.made, scan.producer))
+        for text in (*ops, *absent, *contradicted, *undeclared):
             self._store(stored_size(text) + _PER_DIMENSION, graph.start)
         self._store(_PER_DIMENSION * (30 + len(scan.bad_consumers)), graph.start)
-        signatures = {k: s for k, s in draft.signatures.items() if k not in INTERNAL_SIGNATURES}
         return GraphFacts(
             tags=tuple(sorted(draft.tags)),
             signatures=signatures,
@@ -163,6 +165,7 @@ class _Reader:
             functions=len(scan.functions),
             assets=tuple(draft.assets),
             absent=absent,
+            contradicted=contradicted,
             init_op="__saved_model_init_op" in draft.signatures,
             object_graph=draft.root is not None,
             origin=name_origin(draft.root, signatures, scan.found, draft.tensorflow),
@@ -308,7 +311,10 @@ class _Reader:
             if component.number != 2:
                 continue
             window.expect(component, LEN, "components")
+            once = set[int]()
             for part in window.fields(component.start, component.end):
+                if part.number in (1, 4, 5):
+                    self._only_once(part, once, "component", 1)
                 if part.number == 1:
                     into.append(self._text(part, "the name of a tensor"))
                 elif part.number == 5:
