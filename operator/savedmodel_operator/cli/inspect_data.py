@@ -7,14 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from savedmodel_operator.cli.reading import NotReadableError
 from savedmodel_operator.cli.target import Version
 from savedmodel_operator.savedmodel import BundleIndex, GraphFacts, MalformedModel, TensorSpec
 from savedmodel_operator.savedmodel.extras import Extras, Fingerprint, Warmup
-from savedmodel_operator.savedmodel.functions import FILE, Function, Opaque, read_functions
 from savedmodel_operator.savedmodel.origin import in_folder
+
+if TYPE_CHECKING:
+    from savedmodel_operator.savedmodel.functions import Function
 
 
 @dataclass(frozen=True)
@@ -63,12 +65,11 @@ def tensor_sizes(bundle: BundleIndex) -> dict[str, int]:
     return sizes
 
 
-Functions = tuple[Function, ...]
-
-
-def functions_of(version: Version) -> Iterator[tuple[GraphFacts, Functions]]:
+def functions_of(version: Version) -> Iterator[tuple[GraphFacts, tuple[Function, ...]]]:
     """The functions of each MetaGraph that was selected; none for saved_model.pbtxt, whose object
     graph is not read. Raises NotReadableError for an object graph that is malformed."""
+    from savedmodel_operator.savedmodel.functions import FILE, read_functions
+
     if version.facts is None or version.facts.file != FILE:
         return
     try:
@@ -107,11 +108,14 @@ def _value(value: Any) -> Any:
     if isinstance(value, TensorSpec):
         shape = None if value.shape is None else list(value.shape)
         return {"tensor": value.name, "dtype": value.dtype, "shape": shape}
-    if isinstance(value, Opaque):
-        return {"kind": value.kind}
     if isinstance(value, dict):
         return {"dict": {key: _value(inner) for key, inner in value.items()}}
-    return [_value(inner) for inner in value] if isinstance(value, list | tuple) else value
+    if isinstance(value, list | tuple):
+        return [_value(inner) for inner in value]
+    return value if value is None or isinstance(value, _PLAIN) else {"kind": str(value)}
+
+
+_PLAIN = (bool, int, float, str)
 
 
 def _variables(bundle: BundleIndex) -> dict[str, Any]:

@@ -23,7 +23,6 @@ from savedmodel_operator.cli.target import Version
 from savedmodel_operator.savedmodel import BundleIndex, GraphFacts, TensorSpec
 from savedmodel_operator.savedmodel.dtypes import python_name
 from savedmodel_operator.savedmodel.extras import Extras
-from savedmodel_operator.savedmodel.functions import Opaque
 from savedmodel_operator.savedmodel.graph import PYTHON_OPS
 from savedmodel_operator.savedmodel.origin import in_folder
 
@@ -189,13 +188,11 @@ def value_of(value: Any) -> str:
     if isinstance(value, TensorSpec):
         name = f"{value.name}: " if value.name else ""
         return f"{name}{python_name(value.dtype)} {shape_of(value.shape)}"
-    if isinstance(value, Opaque):
-        return value.kind
     if isinstance(value, list | tuple):
         return f"[{', '.join(map(value_of, value))}]"
     if isinstance(value, dict):
         return f"{{{', '.join(_entry(key, inner) for key, inner in value.items())}}}"
-    return repr(value)
+    return repr(value) if isinstance(value, str) else str(value)
 
 
 def _entry(key: str, value: Any) -> str:

@@ -47,6 +47,9 @@ class Opaque:
 
     kind: str
 
+    def __str__(self) -> str:
+        return self.kind
+
 
 @dataclass(frozen=True, slots=True)
 class Trace:

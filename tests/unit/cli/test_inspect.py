@@ -129,6 +129,41 @@ def test_all_has_the_long_lists(zoo):
     assert "variables.data" not in run("inspect", folder)[1]
 
 
+def test_functions_on_request(zoo):
+    folder = zoo.folder / "keras2"
+    out = run("inspect", folder, "--functions")[1]
+    assert "  __call__(out_input: float32 [any, 5], True, None)\n" in out
+    assert "__call__" not in run("inspect", folder)[1]
+    found = json.loads(run("inspect", folder, "--all", "-o", "json")[1])["functions"]
+    assert [graph["tags"] for graph in found] == [["serve"]]
+    call = next(f for f in found[0]["functions"] if f["name"] == "__call__")
+    tensor = {"tensor": "out_input", "dtype": "DT_FLOAT", "shape": [-1, 5]}
+    assert call["traces"][0] == {"arguments": [tensor, True, None], "keywords": {"dict": {}}}
+    assert json.loads(run("inspect", folder, "-o", "json")[1])["functions"] is None
+
+
+def test_the_text_form(zoo, tmp_path):
+    """The same model as saved_model.pbtxt, written by TensorFlow's protobuf."""
+    folder = tmp_path / "1"
+    shutil.copytree(zoo.folder / "two_signatures", folder)
+    script = (
+        "import sys, pathlib\n"
+        "from google.protobuf import text_format\n"
+        "from tensorflow.core.protobuf import saved_model_pb2\n"
+        "pb = pathlib.Path(sys.argv[1], 'saved_model.pb')\n"
+        "model = saved_model_pb2.SavedModel.FromString(pb.read_bytes())\n"
+        "pb.with_suffix('.pbtxt').write_text(text_format.MessageToString(model))\n"
+        "pb.unlink()\n"
+    )
+    subprocess.run([sys.executable, "-c", script, str(folder)], check=True, timeout=300)
+    found = json.loads(run("inspect", folder, "-o", "json")[1])
+    binary = json.loads(run("inspect", zoo.folder / "two_signatures", "-o", "json")[1])
+    assert found["graphFile"] == "saved_model.pbtxt"
+    assert found["metaGraphs"] == binary["metaGraphs"]
+    assert run("diff", folder, zoo.folder / "two_signatures")[0] == 1  # files differ, facts do not
+    assert run("check", folder, "--against", zoo.folder / "two_signatures")[0] == 0
+
+
 def test_yaml_says_what_json_says(zoo):
     folder = zoo.folder / "two_signatures"
     as_yaml = yaml.safe_load(run("inspect", folder, "-o", "yaml")[1])
@@ -284,7 +319,7 @@ def test_a_start_imports_only_what_it_needs(zoo):
         "try:\n    main(['inspect', sys.argv[1]])\n"
         "except SystemExit as end:\n    assert not end.code\n"
         "heavy = {'boto3', 'kubernetes', 'kopf', 'aiohttp', 'msgspec', 'rich', 'tensorflow'}\n"
-        "heavy |= {'json', 'yaml', 'numpy', 'asyncio'}\n"
+        "heavy |= {'json', 'yaml', 'numpy', 'asyncio', 'savedmodel_operator.savedmodel.functions'}\n"
         "assert not heavy & set(sys.modules), heavy & set(sys.modules)\n"
     )
     done = subprocess.run(
