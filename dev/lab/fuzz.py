@@ -87,13 +87,9 @@ def _child(target: str, report: Path, *args: str) -> subprocess.CompletedProcess
 
 def _problem(log: str) -> str:
     """The line that says what was found: Python's own, else libFuzzer's."""
-    lines = log.splitlines()
-    marks = ("Error: ", "Error", "ERROR: libFuzzer", "SUMMARY")
-    for mark in marks:
-        said = [line for line in lines if mark in line and not line.startswith(" ")]
-        if said:
-            return said[0][:300]
-    return " ".join(lines[-2:])[:300]
+    _, python, said = log.partition("=== Uncaught Python exception: ===\n")
+    lines = (said if python else log[log.find("ERROR: libFuzzer") :]).splitlines()
+    return lines[0][:300] if lines else "it ended without a word"
 
 
 def _keep(target: str, found: Path, kept: Path) -> None:

@@ -7,8 +7,8 @@ digests of default values agree. Nodes keep name and op, nodes of functions only
 Why not protobuf's own parser: its Python package would be a runtime dependency of 12 MB with
 generated classes for every message of TensorFlow, and `text_format.Parse` builds all of them in
 memory, about 4 bytes for each byte of text (a 200 MB file takes most of a gigabyte). Here a file
-of any size takes below 64 MiB: two reads of 1 MiB, and `MAX_OUTPUT` of 12 MiB at most three times
-(a message, the message around it, and what the binary reader is given), 40 MiB in all.
+of any size takes below 64 MiB: two reads of 1 MiB, and `MAX_OUTPUT` of 10 MiB at most three times
+(a message, the message around it, and what the binary reader is given), 34 MiB in all.
 
 Unknown field names are skipped, as the binary reader skips unknown numbers; TensorFlow refuses
 such a file. A field given twice is refused here as there.
@@ -28,8 +28,8 @@ from savedmodel_operator.savedmodel.saved_model import TEXT_FILE, read_saved_mod
 from savedmodel_operator.savedmodel.text_tokens import Tokens, balanced
 from savedmodel_operator.savedmodel.wire import MAX_TEXT, BytesSource, MalformedModel, Source
 
-MAX_OUTPUT = 12 * 1024 * 1024
-"""Bytes of the reduced binary form: 200,000 nodes of the graph with name and op take 60 each; nodes
+MAX_OUTPUT = 10 * 1024 * 1024
+"""Bytes of the reduced binary form: a node of the graph with name and op takes 60 or so; nodes
 of functions, the bulk of what TensorFlow 2 writes, take 15."""
 
 MAX_DEPTH = 100
@@ -175,6 +175,9 @@ _VARINTS = {
 }
 _BOOLS = {b"true": 1, b"True": 1, b"t": 1, b"1": 1, b"false": 0, b"False": 0, b"f": 0, b"0": 0}
 _INTEGER = re.compile(rb"-?(0[xX][0-9a-fA-F]{1,16}|[0-9]{1,20})")
+_REAL = re.compile(
+    rb"-?(?:(?:[0-9]{1,400}\.?[0-9]{0,400}|\.[0-9]{1,400})(?:[eE][+-]?[0-9]{1,9})?[fF]?|(?i:nan|inf(?:inity)?))"
+)
 _ESCAPE = re.compile(
     rb"\\(?:([0-7]{1,3})|[xX]([0-9a-fA-F]{1,2})|u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8})|(.)|$)",
     re.DOTALL,
@@ -349,11 +352,10 @@ class _Transcoder:
         return _varint(value & ((1 << 64) - 1))
 
     def _real(self, kind: str, token: bytes, problem: str) -> bytes:
+        if not _REAL.fullmatch(token):
+            raise self._tokens.malformed(problem)
         text = token.decode().lower()
-        try:
-            value = float(text if text.endswith("inf") else text.rstrip("f"))
-        except ValueError:
-            raise self._tokens.malformed(problem) from None
+        value = float(text if text.endswith("inf") else text.rstrip("f"))
         try:
             return struct.pack("<f" if kind == "float" else "<d", value)
         except OverflowError:  # beyond float32, as C++ rounds it
