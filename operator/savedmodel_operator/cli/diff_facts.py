@@ -117,6 +117,7 @@ def _facts(graph: GraphFacts) -> dict[str, Any]:
         "functions": graph.functions,
         "assets": list(graph.assets),
         "absent tensors": list(graph.absent),
+        "mismatches": list(graph.contradicted),
         "undeclared ops": list(graph.undeclared),
         "init op": graph.init_op,
     }

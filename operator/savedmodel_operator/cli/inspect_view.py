@@ -100,6 +100,7 @@ def _contents(graph: GraphFacts) -> Iterator[Block]:
     if graph.absent:
         warning = f"{', '.join(graph.absent)}: named by signatures, not in the graph"
         rows.append((Styled("absent", "bad"), warning))
+    rows.extend((Styled("mismatch", "bad"), phrase) for phrase in graph.contradicted)
     if graph.assets:
         rows.append(("assets", ", ".join(graph.assets)))
     if graph.init_op:
