@@ -74,7 +74,7 @@ def _atheris(target: str, seconds: int, folder: Path, keep: bool) -> tuple[dict[
         artifact = f"-artifact_prefix={folder}/{target}-"
         done = _child(target, report, str(found), str(kept), *limits, artifact)
         cost = json.loads(report.read_text()) if report.exists() else {}
-        problem = "" if done.returncode == 0 else _problem(done.stderr)
+        problem = "" if done.returncode == 0 else _problem(done.stdout + done.stderr)
         if keep and not problem:
             _keep(target, found, kept)
         return cost, problem

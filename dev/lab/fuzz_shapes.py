@@ -76,8 +76,33 @@ def inputs(target: str) -> st.SearchStrategy[bytes]:
         "graph": models().map(lambda m: bytes(m.meta_graphs[0].graph_def.SerializeToString())),
         "text": st.builds(_printed, models(), st.booleans(), st.booleans(), st.booleans()),
         "facts": models().map(_stored),
+        "bundle": st.lists(st.tuples(_keys(), _entries()), max_size=6).map(_content),
     }.get(target, st.binary(max_size=600).map(lambda data: b"\1" + data))
     return st.one_of(whole, st.builds(_damaged, whole, st.lists(_damages(), max_size=4)))
+
+
+def _keys() -> st.SearchStrategy[bytes]:
+    return st.sampled_from([b"v", b"w/x", b"\0w\0\1\3"]) | st.binary(min_size=1, max_size=6)
+
+
+@st.composite
+def _entries(draw: st.DrawFn) -> bytes:
+    """A BundleEntryProto by hand: numbers under the tags of its fields, a shape, a checksum."""
+    numbers = [bytes([field << 3, draw(st.integers(0, 127))]) for field in (1, 3, 4, 5)]
+    shape = bytes([0x12, 4, 0x12, 2, 8, draw(st.integers(0, 127))])
+    return b"".join(numbers) + shape + b"\x35" + draw(st.binary(min_size=4, max_size=4))
+
+
+def _content(entries: list[tuple[bytes, bytes]]) -> bytes:
+    """A data block with the header in front, keys in order and prefixes shared."""
+    out, last = bytearray(), b""
+    for key, value in [(b"", b"\x08\x01"), *sorted(dict(entries).items())]:
+        shared = 0
+        while shared < min(len(key), len(last)) and key[shared] == last[shared]:
+            shared += 1
+        out += bytes([shared, len(key) - shared, len(value)]) + key[shared:] + value
+        last = key
+    return b"\1" + bytes(out) + (0).to_bytes(4, "little") + (1).to_bytes(4, "little")
 
 
 def _damages() -> st.SearchStrategy[tuple[int, str, int]]:
