@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from savedmodel_operator.gate.difference import Difference, Tensors, at, found, unserved
-from savedmodel_operator.gate.renames import Pairs, flattened, renumbered_inputs
+from savedmodel_operator.gate.renames import Pairs, flattened, is_sparse, renumbered_inputs
 from savedmodel_operator.gate.tensors import (
     ANY,
     NO_RANK,
@@ -76,7 +76,8 @@ def _flattened(
 ) -> Iterator[Difference]:
     for key, components in sorted(groups.items()):
         names = ", ".join(short(name) for name in components)
-        kind = "sparse" if len(components) == 3 else "ragged"
+        parts = new if row == "input-flattened" else old
+        kind = "sparse" if is_sparse([parts[name] for name in components]) else "ragged"
         if row == "input-flattened":
             fact = f"({shown(old[key])}) is now {kind} and is sent as {names}"
             yield found(row, at(path, key), f"dense → {names}", fact)

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 from savedmodel_operator.gate.difference import Difference, Tensors, at, found, unserved
 from savedmodel_operator.gate.renames import renumbered_outputs
+from savedmodel_operator.gate.table import TABLE
 from savedmodel_operator.gate.tensors import (
     NO_RANK,
     Shape,
@@ -56,7 +57,9 @@ def _sole_renamed(path: str, old: Tensors, new: Tensors) -> Iterator[Difference]
     if both_text and before.endswith("_bytes") != after.endswith("_bytes"):
         row = "sole-output-renamed-bytes"
     change = f"{short(before)} → {short(after)}"
-    yield found(row, at(path, before), change, f"is now called {short(after)}")
+    numbered = renumbered_outputs(old, new)
+    advice = TABLE["keras-output-renumbered"].advice if numbered else ""
+    yield found(row, at(path, before), change, f"is now called {short(after)}", advice)
     yield from _output(at(path, after), tensor, new[after])
 
 

@@ -9,7 +9,7 @@ and others that came; here they are recognised, so that the advice fits.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from savedmodel_operator.gate.difference import Tensors
 from savedmodel_operator.savedmodel.facts import TensorSpec
@@ -108,20 +108,24 @@ def flattened(whole: Tensors, parts: Tensors) -> dict[str, tuple[str, ...]]:
 
 def _components(key: str, whole: Tensors, parts: Tensors) -> tuple[str, ...]:
     names = [key]
-    while len(names) < 3 and (name := f"{key}_{len(names)}") in parts and name not in whole:
+    while (name := f"{key}_{len(names)}") in parts and name not in whole:
         names.append(name)
     if any(parts[name].has_default for name in names):
         return ()
     tensors = [parts[name] for name in names]
-    if len(names) == 3 and _is_sparse(tensors):
+    if is_sparse(tensors):
         return tuple(names)
     splits = tensors[1:]
     ragged = all(t.dtype in _RAGGED_SPLITS and t.shape and len(t.shape) == 1 for t in splits)
     return tuple(names) if splits and ragged else ()
 
 
-def _is_sparse(tensors: list[TensorSpec]) -> bool:
-    """Indices int64 [n, rank], values [n], dense shape int64 [rank]."""
+def is_sparse(tensors: Sequence[TensorSpec]) -> bool:
+    """Whether these are the components of a sparse tensor, not of a ragged one: indices int64
+    [n, rank], values [n], dense shape int64 [rank]. A ragged one has its values and then the row
+    splits of each ragged dimension."""
+    if len(tensors) != 3:
+        return False
     indices, _, size = tensors
     ranks = [len(t.shape) if t.shape is not None else -1 for t in tensors]
     return indices.dtype == size.dtype == "DT_INT64" and ranks == [2, 1, 1]
