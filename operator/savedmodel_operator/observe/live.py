@@ -35,6 +35,9 @@ QUIET_TRIES = 3
 """Tries in a row that could not be made before it is shown as CheckErrored: a server that is busy
 for a moment is no news."""
 
+AT_ONCE = 4
+"""Pods of one candidate that are asked at the same time: each asks the same pod of stable too."""
+
 Check = Callable[["Target"], Awaitable[Verdict]]
 """The verdict on one pod; does not raise for what a server may do."""
 
@@ -84,9 +87,10 @@ class _Pod:
 
 @dataclass
 class _Candidate:
-    """One revision under check."""
+    """One revision under check. `turn` is held by the pods that are being asked."""
 
     revision: str
+    turn: asyncio.Semaphore
     pods: dict[str, _Pod] = field(default_factory=dict)
 
 
@@ -107,7 +111,8 @@ class LiveChecks:
             self.forget(owner)
             if question.candidate is None:
                 return {}
-            held = self._candidates[owner] = _Candidate(question.candidate)
+            turn = asyncio.Semaphore(AT_ONCE)
+            held = self._candidates[owner] = _Candidate(question.candidate, turn)
         pods = [c for c in children if c.kind == "Pod" and _revision(c) == held.revision]
         self._drop(held, {process_of(pod) for pod in pods})
         targets = _targets(owner[0], question, children)
@@ -137,14 +142,15 @@ class LiveChecks:
         pod.target = target
         if pod.task is None and (pod.verdict is None or _open(pod.verdict)):
             pod.task = asyncio.create_task(
-                self._ask(owner, pod), name=f"live check {target.revision}"
+                self._ask(owner, pod, held.turn), name=f"live check {target.revision}"
             )
 
-    async def _ask(self, owner: Owner, pod: _Pod) -> None:
+    async def _ask(self, owner: Owner, pod: _Pod, turn: asyncio.Semaphore) -> None:
         pause, tries = FIRST_PAUSE, 0
         try:
             while True:
-                verdict = await self._check(pod.target)
+                async with turn:
+                    verdict = await self._check(pod.target)
                 tries += 1
                 quiet = _open(verdict) and tries < QUIET_TRIES
                 if pod.verdict != verdict and not quiet:

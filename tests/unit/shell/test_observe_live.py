@@ -10,7 +10,7 @@ from savedmodel_operator.api.reasons import Reason
 from savedmodel_operator.api.types import Gate
 from savedmodel_operator.cluster.cache import observed
 from savedmodel_operator.gate.verdict import errored, passed, rejected
-from savedmodel_operator.observe.live import LiveChecks, Question, Target, load_seconds
+from savedmodel_operator.observe.live import AT_ONCE, LiveChecks, Question, Target, load_seconds
 from savedmodel_operator.savedmodel.facts import ModelFacts
 from savedmodel_operator.workload.revision import RevisionRecord
 
@@ -164,6 +164,28 @@ async def test_a_pod_that_joins_is_asked_too_and_a_known_one_is_not_asked_again(
     server.view(*candidate(ready=False), joined)
     assert server.view(*candidate(), joined)["rev"].passed, "not ready for a moment"
     assert [t.ip for _, t in server.asked] == ["10.0.1.1", "10.0.1.2"]
+
+
+async def test_many_pods_take_turns():
+    server = Server(FINE)
+    running = most = 0
+
+    async def slow(target):
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        await asyncio.sleep(1)
+        running -= 1
+        return FINE
+
+    server.live = LiveChecks(slow, server.changed)
+    pods = [model_pod(f"m{i}", f"10.0.1.{i}") for i in range(12)]
+    server.view(record("rev"), *pods)
+    await asyncio.sleep(2.5)
+    assert server.view(record("rev"), *pods) == {}
+    await asyncio.sleep(1)
+    assert server.view(record("rev"), *pods)["rev"].passed
+    assert most == AT_ONCE
 
 
 async def test_a_restarted_container_is_cold_again():
