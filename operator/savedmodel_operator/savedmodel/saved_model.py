@@ -255,8 +255,9 @@ class _Reader:
         window.expect(entry, LEN, what)
         once = set[int]()
         for part in window.fields(entry.start, entry.end):
-            if part.number in (1, 2):
-                self._only_once(part, once, f"the map entry of {what}")
+            if part.number not in (1, 2):  # protobuf's parsers differ in what becomes of the entry
+                raise window.malformed(part.start, f"the map entry of {what} has a third field")
+            self._only_once(part, once, f"the map entry of {what}")
             if part.number == 1:
                 key = self._text(part, f"the key of {what}")
             elif part.number == 2:

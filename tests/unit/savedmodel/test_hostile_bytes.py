@@ -125,6 +125,14 @@ CASES: dict[str, tuple[Callable[[], bytes], str]] = {
         ),
         "'x' is there twice",
     ),
+    "a map entry that protobuf's parsers read differently": (
+        lambda: saved_model(message(5, text(1, "s"), message(2, text(3, "m")), number(13, 1))),
+        "a third field",
+    ),
+    "a component with two encodings": (
+        lambda: in_signature(message(5, message(2, text(1, "a:0"), message(5)))),
+        "twice",
+    ),
     "an op twice, the second a hidden one": (
         lambda: servable(TWO_OPS),
         "two ops",
