@@ -23,7 +23,8 @@ from savedmodel_operator.client.errors import (
     TimedOutError,
 )
 from savedmodel_operator.client.openapi import Described, build_document
-from savedmodel_operator.client.rest import Choice, RestClient, parse_url
+from savedmodel_operator.client.rest import RestClient, parse_url
+from savedmodel_operator.client.surface import Choice
 
 LOCAL_SERVER = "http://localhost:8501"
 """Where a server that was started by hand listens; the document of a path names no other."""

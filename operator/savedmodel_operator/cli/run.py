@@ -25,8 +25,8 @@ from savedmodel_operator.client.errors import (
     TimedOutError,
     load,
 )
-from savedmodel_operator.client.rest import Choice, RestClient, parse_url
-from savedmodel_operator.client.surface import DEFAULT_SIGNATURE, Form
+from savedmodel_operator.client.rest import RestClient, parse_url
+from savedmodel_operator.client.surface import DEFAULT_SIGNATURE, Choice, Form
 from savedmodel_operator.savedmodel.facts import GraphFacts, Signature
 
 if TYPE_CHECKING:

@@ -13,13 +13,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from savedmodel_operator.client import openapi_fixed as fixed
-from savedmodel_operator.client.rest import Choice
 from savedmodel_operator.client.samples import sample_body
 from savedmodel_operator.client.schemas import Library, Schema, array, record
 from savedmodel_operator.client.surface import (
     CLASSIFY,
     DEFAULT_SIGNATURE,
     REGRESS,
+    Choice,
     Form,
     batch_sizes,
     classify_problem,

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import unquote, urlsplit
 
 from savedmodel_operator.client.errors import (
     MisfitError,
@@ -24,6 +24,7 @@ from savedmodel_operator.client.errors import (
     shorten,
 )
 from savedmodel_operator.client.metadata import Served, from_json
+from savedmodel_operator.client.surface import Choice
 from savedmodel_operator.savedmodel.facts import Signature
 
 if TYPE_CHECKING:
@@ -42,27 +43,6 @@ _MODEL = re.compile(
     r"(?:/versions/(?P<version>\d+)|/labels/(?P<label>[^/:]+))?",
     re.ASCII,
 )
-
-
-@dataclass(frozen=True)
-class Choice:
-    """A model by name, with at most one of version and label."""
-
-    name: str
-    version: int | None = None
-    label: str | None = None
-
-    @property
-    def path(self) -> str:
-        """Its REST path, without a trailing slash.
-
-        >>> Choice("m").path, Choice("m", 3).path, Choice("a b", label="stable").path
-        ('/v1/models/m', '/v1/models/m/versions/3', '/v1/models/a%20b/labels/stable')
-        """
-        path = f"/v1/models/{quote(self.name, safe='')}"
-        if self.version is not None:
-            return f"{path}/versions/{self.version}"
-        return path if self.label is None else f"{path}/labels/{quote(self.label, safe='')}"
 
 
 @dataclass(frozen=True)
@@ -121,7 +101,10 @@ class RestClient:
 
     def metadata(self) -> Served:
         """The signatures of the chosen version. Raises NoAnswerError."""
-        return from_json(self._ask("GET", f"{self.choice.path}/metadata", None))
+        try:
+            return from_json(self._ask("GET", f"{self.choice.path}/metadata", None))
+        except RefusedError as error:  # such as an unknown label; no request was judged
+            raise NoAnswerError(str(error)) from None
 
     def predict(
         self, name: str, signature: Signature, feeds: Mapping[str, Array], form: Form

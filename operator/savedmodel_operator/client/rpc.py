@@ -21,7 +21,7 @@ from savedmodel_operator.client.errors import (
 )
 from savedmodel_operator.client.messages import message
 from savedmodel_operator.client.metadata import Served, from_messages
-from savedmodel_operator.client.rest import Choice
+from savedmodel_operator.client.surface import Choice
 from savedmodel_operator.client.tensor_proto import from_proto, to_proto
 from savedmodel_operator.savedmodel.facts import Signature
 

@@ -8,7 +8,9 @@ answered with None (it works) or one sentence that says why not.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Literal
+from urllib.parse import quote
 
 from savedmodel_operator.savedmodel.dtypes import python_name
 from savedmodel_operator.savedmodel.facts import Signature, TensorSpec
@@ -32,6 +34,27 @@ INTEGERS: Mapping[str, tuple[int, int]] = {
 
 CARRIED = DECIMALS | INTEGERS.keys() | {"DT_BOOL", "DT_STRING"}
 """Types with a JSON form; all others are refused there, half precision included."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A model by name, with at most one of version and label."""
+
+    name: str
+    version: int | None = None
+    label: str | None = None
+
+    @property
+    def path(self) -> str:
+        """Its REST path, without a trailing slash.
+
+        >>> Choice("m").path, Choice("m", 3).path, Choice("a b", label="stable").path
+        ('/v1/models/m', '/v1/models/m/versions/3', '/v1/models/a%20b/labels/stable')
+        """
+        path = f"/v1/models/{quote(self.name, safe='')}"
+        if self.version is not None:
+            return f"{path}/versions/{self.version}"
+        return path if self.label is None else f"{path}/labels/{quote(self.label, safe='')}"
 
 
 def shape_words(shape: tuple[int, ...] | None) -> str:

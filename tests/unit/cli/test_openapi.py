@@ -18,7 +18,7 @@ import yaml
 from openapi_spec_validator import validate
 
 from savedmodel_operator.client.openapi import Described, build_document
-from savedmodel_operator.client.rest import Choice
+from savedmodel_operator.client.surface import Choice
 from savedmodel_operator.savedmodel.facts import Signature, TensorSpec
 from unit.cli.document_client import DocumentClient
 from unit.serving_compatible.conftest import Server, model_entry, serving

@@ -214,6 +214,9 @@ def test_verdicts_of_the_server_and_its_absence_differ(served, savedmodel, tmp_p
         assert (code, "No OpKernel was registered to support Op 'EagerPyFunc'" in err) == (1, True)
         code, _, err = savedmodel("run", *where(served, way), "--model-name", "nobody")
         assert (code, "Servable not found for request: Latest(nobody)" in err) == (4, True)
+        label = ["--model-name", "half", "--model-label", "canary"]
+        code, _, err = savedmodel("run", *where(served, way), *label)
+        assert (code, "Unrecognized servable version label: canary" in err) == (4, True)
         signature = ["--model-name", "half", "--signature-def", "nothing"]
         code, _, err = savedmodel("run", *where(served, way), *signature)
         assert (code, "has no signature 'nothing'; it has classify_x2_to_y3," in err) == (1, True)
