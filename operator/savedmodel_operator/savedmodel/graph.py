@@ -114,7 +114,7 @@ class _Scanner:
         while position < function.end:
             position = self._run(position, function.end, _NODE_IN_FUNCTION)
             if position >= function.end:
-                return
+                break
             part = self._window.field(position, function.end)
             position = part.end
             if part.number == 1:
@@ -124,6 +124,8 @@ class _Scanner:
                 named = True
             elif part.number == 3:
                 self._node(self._window.expect(part, LEN, "function.node_def"), in_graph=False)
+        if not named:  # the format's default: a function whose name is empty
+            self.scan.functions.add(b"")
 
     def _function_name(self, signature: Field) -> None:
         position, name = signature.start, b""
