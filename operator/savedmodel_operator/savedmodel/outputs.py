@@ -38,6 +38,9 @@ _KEYS = frozenset({*TYPES_OF.values(), b"shape"})
 _LONGEST = 4096
 """Bytes of an attribute that is read: a thousand output types, or 254 dimensions of 13 bytes."""
 
+_TYPE_WORK = 3
+"""Units of `wire.MAX_WORK` for a packed number."""
+
 
 @dataclass(slots=True)
 class Made:
@@ -77,6 +80,7 @@ def _types(window: Window, values: Field) -> Iterator[int]:
         if part.kind == VARINT:
             yield part.value
         elif part.kind == LEN:
+            window.spend(_TYPE_WORK * (part.end - part.start), part.start)
             position = part.start
             while position < part.end:
                 value, position = window.varint(position, part.end)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from savedmodel_operator.savedmodel import BytesSource, ModelFacts, read_saved_model
+from savedmodel_operator.savedmodel import BytesSource, MalformedModel, ModelFacts, read_saved_model
 from unit.savedmodel.wire_builder import (
     message,
     node,
@@ -116,6 +116,16 @@ FINE = {
 @pytest.mark.parametrize("case", FINE)
 def test_what_is_left_alone(case: str):
     assert contradictions(*FINE[case]) == ()
+
+
+def test_thousands_of_types_are_paid_for():
+    """Every name that a signature asks for, with as many output types as an attribute can hold."""
+    many = types("Tout", *[FLOAT] * 4000)
+    nodes = b"".join(node(f"n{n}", "PartitionedCall", many, many, many) for n in range(300))
+    said = {f"k{n}": tensor(f"n{n}:0") for n in range(300)}
+    data = saved_model(signature("s", said, {}), nodes=nodes)
+    with pytest.raises(MalformedModel, match="more nodes and fields than this reader accepts"):
+        read_saved_model(BytesSource(data))
 
 
 def test_old_placeholders_write_unknown_shapes_as_scalars():
