@@ -1,6 +1,8 @@
-"""Writes what follows from the API types: the CRD, the chart's copy of it, the reference page.
+"""Writes what follows from the API types: the CRD, the chart's copy of it, the reference page; and
+the page of the gate's compatibility table.
 
-Neighbours: `savedmodel_operator.api.schema` makes the CRD, `reference` the page. `dev/generate`
+Neighbours: `savedmodel_operator.api.schema` makes the CRD, `reference` and `compatibility_page` the
+pages. `dev/generate`
 calls `main`; `dev/check` and a unit test call it with --check. Must not hold a rule of the API.
 """
 
@@ -11,6 +13,7 @@ from typing import Any
 
 import yaml
 
+from lab import compatibility_page
 from lab.reference import render
 from savedmodel_operator.api.schema import build_crd
 
@@ -80,6 +83,7 @@ def generated() -> dict[str, str]:
         "crds/savedmodeldeployments.yaml": manifest,
         "charts/savedmodel-operator/templates/crd.yaml": chart_template(crd),
         "docs/reference.md": render(crd, COMMAND),
+        "docs/compatibility-table.md": compatibility_page.render(COMMAND),
     }
 
 
@@ -107,7 +111,7 @@ def main(arguments: Sequence[str]) -> int:
     if list(arguments) == ["--check"]:
         found = stale(ROOT)
         for path in found:
-            print(f"{path} does not follow from the API types; run {COMMAND} and commit it")
+            print(f"{path} does not follow from its source; run {COMMAND} and commit it")
         return 1 if found else 0
     if arguments:
         print(f"usage: {COMMAND} [--check]", file=sys.stderr)
