@@ -2,7 +2,8 @@
 
 The text is turned into the wire format of the few fields that `saved_model` reads, and that
 reader does the rest: bounds, checks and facts are those of the binary form by construction, and
-digests of default values agree. Nodes keep name and op, nodes of functions only the op.
+digests of default values agree. Nodes keep name and op, a few their attributes (`_KEPT`), nodes of
+functions only the op.
 
 Why not protobuf's own parser: its Python package would be a runtime dependency of 12 MB with
 generated classes for every message of TensorFlow, and `text_format.Parse` builds all of them in
@@ -24,6 +25,7 @@ from functools import cache
 
 from savedmodel_operator.savedmodel.dtypes import proto_number
 from savedmodel_operator.savedmodel.facts import ModelFacts
+from savedmodel_operator.savedmodel.outputs import TYPES_OF
 from savedmodel_operator.savedmodel.saved_model import TEXT_FILE, read_saved_model
 from savedmodel_operator.savedmodel.text_tokens import Tokens, balanced
 from savedmodel_operator.savedmodel.wire import MAX_TEXT, BytesSource, MalformedModel, Source
@@ -39,6 +41,10 @@ MAX_DEFAULT = 1024 * 1024
 """Bytes of one string or tensor content in a default value."""
 
 _NODE_WORK, _MESSAGE_WORK, _SCALAR_WORK, _ESCAPE_WORK = 24, 60, 6, 4
+_KEPT = frozenset(TYPES_OF) - {b"Identity"}
+"""Ops of the graph whose attributes go to the binary reader too. Identity is not among them: TF1
+graphs have thousands, and a node that is not taken as a whole costs ten times as much."""
+
 _LEVELS = 8
 """Braces inside a node: attr, value, list, func, attr, value, tensor, tensor_shape."""
 
@@ -125,8 +131,14 @@ _FUNCTION = {
     "signature": _Field(1, message={"name": _texts(1)}),
     "node_def": _Field(3, message={"op": _texts(2)}, repeated=True),
 }
+_VALUE = {
+    "list": _Field(1, message={"type": _Field(6, "enum", repeated=True)}),
+    "type": _Field(6, "enum"),
+    "shape": _Field(7, message=_SHAPE),
+}
+_NODE = {"name": _texts(1), "op": _texts(2), "attr": _map_of(5, _Field(0, message=_VALUE))}
 _GRAPH = {
-    "node": _Field(1, message={"name": _texts(1), "op": _texts(2)}, repeated=True),
+    "node": _Field(1, message=_NODE, repeated=True),
     "library": _Field(
         2, message={"function": _Field(1, message=_FUNCTION, repeated=True, nodes=b"node_def")}
     ),
@@ -280,6 +292,8 @@ class _Transcoder:
         tokens.settle()
         while found := pattern.match(tokens.buffer, tokens.index):
             name, op = found[1], found[2]
+            if named and op in _KEPT:
+                return
             marks = sum(tokens.buffer.count(mark, *found.span(3)) for mark in (b'"', b"{", b"\\"))
             tokens.spend(_NODE_WORK + marks // 3)
             node = (b"\x0a" + _varint(len(name)) + name) if named and name else b""

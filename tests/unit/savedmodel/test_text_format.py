@@ -43,6 +43,14 @@ def test_default_values_have_the_same_digests(readings):
     assert changed.graphs[0].signatures["serving_default"].inputs["odd"] != inputs["odd"]
 
 
+def test_what_the_graph_says_otherwise_is_seen_in_text_too():
+    attr = 'attr { key: "dtype" value { type: DT_INT64 } }'
+    placeholder = '"Placeholder"'
+    (graph,) = read(model(nodes=NODES.replace(placeholder, f"{placeholder} {attr}"))).graphs
+    assert "int64" in str(graph.contradicted)
+    assert PLAIN.graphs[0].contradicted == ()
+
+
 def test_binary_wins():
     assert graph_file({"saved_model.pbtxt": 1, "saved_model.pb": 1}) == "saved_model.pb"
     assert graph_file({"saved_model.pbtxt": 1}) == "saved_model.pbtxt"
