@@ -26,7 +26,7 @@ from savedmodel_operator.client.errors import (
     load,
 )
 from savedmodel_operator.client.rest import RestClient, parse_url
-from savedmodel_operator.client.surface import DEFAULT_SIGNATURE, Choice, Form
+from savedmodel_operator.client.surface import DEFAULT_SIGNATURE, NAMELESS, Choice, Form
 from savedmodel_operator.savedmodel.facts import GraphFacts, Signature
 
 if TYPE_CHECKING:
@@ -172,6 +172,8 @@ def _signature(model: Model, name: str) -> Signature:
     if name not in signatures:
         known = ", ".join(sorted(signatures)) or "none"
         raise MisfitError(f"{model.where} has no signature {name!r}; it has {known}")
+    if not name:
+        raise MisfitError(f"the signature '' cannot be called: {NAMELESS}")
     return signatures[name]
 
 

@@ -18,6 +18,7 @@ from savedmodel_operator.client.schemas import Library, Schema, array, record
 from savedmodel_operator.client.surface import (
     CLASSIFY,
     DEFAULT_SIGNATURE,
+    NAMELESS,
     REGRESS,
     Choice,
     Form,
@@ -109,7 +110,7 @@ def _predict(library: Library, signatures: Mapping[str, Signature]) -> Built:
     examples: dict[str, Any] = {}
     for key, signature in sorted(signatures.items()):
         for form in _FORMS:
-            problem = form_problem(signature, form)
+            problem = NAMELESS if not key else form_problem(signature, form)
             if problem:
                 problems[key] = f"only columns: {problem}" if form == "row" else problem
                 continue
@@ -203,7 +204,7 @@ def _examples(
     """
     verb = method.rpartition("/")[2]
     problems = {key: problem_of(signature) for key, signature in signatures.items()}
-    good = sorted(key for key, problem in problems.items() if problem is None)
+    good = sorted(key for key, problem in problems.items() if problem is None and key)
     bad = {
         key: problem
         for key, problem in sorted(problems.items())

@@ -18,6 +18,9 @@ from savedmodel_operator.savedmodel.facts import Signature, TensorSpec
 Form = Literal["row", "column"]
 
 DEFAULT_SIGNATURE = "serving_default"
+NAMELESS = "its name is empty, and servers take an empty name for serving_default"
+"""Why a signature that a TF1 builder gave no name cannot be called, over gRPC neither."""
+
 CLASSIFY, REGRESS = "tensorflow/serving/classify", "tensorflow/serving/regress"
 
 DECIMALS = frozenset({"DT_FLOAT", "DT_DOUBLE"})

@@ -209,12 +209,27 @@ def test_yaml_is_the_same_document_without_anchors(zoo, savedmodel):
 
 def test_names_that_are_odd_stay_one_each():
     tensor = {"x": TensorSpec("DT_FLOAT", (-1,), "x:0")}
-    signatures = {key: Signature("", tensor, tensor) for key in ("a b", "a/b", "a_b", "é", "")}
+    signatures = {key: Signature("", tensor, tensor) for key in ("a b", "a/b", "a_b", "é")}
     made = build_document(Described(Choice("a {b}"), 3, signatures, "http://h:1"))
     validate(made)
     assert "/v1/models/a%20%7Bb%7D:predict" in made["paths"]
     requests = [key for key in made["components"]["schemas"] if key.endswith("rowRequest")]
     assert len(requests) == len(signatures)
+
+
+def test_a_signature_without_a_name_is_none_that_can_be_called(served, savedmodel):
+    tensor = {"x": TensorSpec("DT_FLOAT", (-1,), "x:0")}
+    signatures = {key: Signature("", tensor, tensor) for key in ("", "serving_default")}
+    made = build_document(Described(Choice("m"), None, signatures, "http://h:1"))
+    assert made["x-savedmodel-unsupported"]["predict"] == {
+        "": "its name is empty, and servers take an empty name for serving_default"
+    }
+    assert [key for key in made["components"]["schemas"] if key.endswith("rowRequest")] == [
+        "predict.serving_default.rowRequest"
+    ]
+    # That is what the server does: an empty name is answered by serving_default.
+    answer = served.predict("half", {"signature_name": "", "instances": [[1.0]]})
+    assert answer.json == {"predictions": [[3.5]]}
 
 
 def test_an_example_of_an_image_is_left_out_when_it_is_long(served, savedmodel):
