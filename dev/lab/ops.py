@@ -1,7 +1,8 @@
 """`dev/ops`: writes which ops each TensorFlow Serving knows, or checks what is written.
 
-Neighbours: `ops_wheels` fetches and reads wheels, `ops_module` renders. A run fetches about
-1.7 GB, one wheel after the other, and leaves nothing of it. Must not hold pins or forms.
+Neighbours: `ops_wheels` fetches and reads wheels, `ops_module` renders, `ops_try` compares. A run
+fetches about 1.7 GB, one wheel after the other, and leaves nothing of it. Must not hold pins or
+forms.
 """
 
 from __future__ import annotations
@@ -10,7 +11,8 @@ import importlib.util
 import shutil
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from importlib.metadata import version as installed_version
 from pathlib import Path
 
@@ -19,6 +21,7 @@ import click
 from lab.errors import LabError
 from lab.instance import cache_root
 from lab.ops_module import MODULE, SHORT, render
+from lab.ops_try import report, try_all
 from lab.ops_wheels import HOSTS, SERVERS, TENSORFLOW, Op, OpList, Registry, list_ops, read_wheels
 from lab.progress import step
 from savedmodel_operator.gate import inventory
@@ -52,12 +55,19 @@ def _numbers(version: str) -> tuple[int, ...]:
     return tuple(map(int, version.split(".")))
 
 
-def write() -> None:
-    """Fetch everything and write the module."""
+@contextmanager
+def scratch_folder() -> Iterator[Path]:
+    """A folder for wheels and libraries, some 2 GB at a time, gone afterwards."""
     base = cache_root()
     base.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="ops-", dir=base) as scratch:
-        text = render(collect(Path(scratch)))
+    with tempfile.TemporaryDirectory(prefix="ops-", dir=base) as folder:
+        yield Path(folder)
+
+
+def write() -> None:
+    """Fetch everything and write the module."""
+    with scratch_folder() as scratch:
+        text = render(collect(scratch))
     (ROOT / MODULE).write_text(text, encoding="utf-8")
     print(f"wrote {MODULE}, {len(text.splitlines())} lines")
 
@@ -92,11 +102,27 @@ def check_installed() -> list[str]:
     return differences(inventory.lists()[name].ops, found)
 
 
+def compare(folder: Path) -> bool:
+    """Print the gate's findings on SavedModels beside every loader; whether all agree."""
+    with scratch_folder() as scratch:
+        lines, agree = report(try_all(folder, scratch))
+    print("\n".join(lines))
+    return agree
+
+
 @click.command()
 @click.option("--check", is_flag=True, help="Compare one list with the installed TensorFlow only.")
-def main(check: bool) -> None:
+@click.option(
+    "--try",
+    "folder",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Load the SavedModels below this folder in every TensorFlow, beside the gate's findings.",
+)
+def main(check: bool, folder: Path | None) -> None:
     """Write which ops TensorFlow Serving 2.16 to 2.21 know, from TensorFlow's wheels."""
     try:
+        if folder:
+            sys.exit(0 if compare(folder) else 1)
         if not check:
             write()
             return

@@ -101,7 +101,7 @@ def read_wheels(tensorflow: Path, addons: Mapping[str, Path], scratch: Path) -> 
     """TensorFlow's own list, then one for each wheel of op libraries (project → wheel)."""
     folder = scratch / "libraries"
     members = [f"tensorflow/{name}" for name in ops_registry.LIBRARIES]
-    _unpack(tensorflow, members, folder)
+    unpack(tensorflow, members, folder)
     with zipfile.ZipFile(tensorflow) as archive:
         graph_def = graph_def_version(archive.read(_HEADER).decode())
     own = list_ops(folder, scratch)[0]
@@ -109,7 +109,7 @@ def read_wheels(tensorflow: Path, addons: Mapping[str, Path], scratch: Path) -> 
     for project, wheel in addons.items():
         with zipfile.ZipFile(wheel) as archive:
             names = [name for name in archive.namelist() if _OP_LIBRARIES.fullmatch(name)]
-        libraries = _unpack(wheel, names, scratch / project)
+        libraries = unpack(wheel, names, scratch / project)
         before, after = list_ops(folder, scratch, libraries)
         found.append(_listed(project, wheel, sorted(set(after) - set(before)), 0))
     return tuple(found)
@@ -139,7 +139,7 @@ def _listed(project: str, wheel: Path, ops: Iterable[Op], graph_def: int) -> OpL
     return OpList(project, version, tuple(ops), graph_def, wheel.name, digest)
 
 
-def _unpack(wheel: Path, members: Iterable[str], folder: Path) -> list[Path]:
+def unpack(wheel: Path, members: Iterable[str], folder: Path) -> list[Path]:
     """The members of a wheel, flat in `folder`. LabError for a wheel that lacks one."""
     folder.mkdir(parents=True, exist_ok=True)
     paths = []

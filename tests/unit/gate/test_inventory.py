@@ -106,6 +106,14 @@ def test_every_op_that_is_judged_by_name_exists():
         assert inventory.first_version(name), name
 
 
+def test_the_page_says_the_same():
+    page = (Path(__file__).resolve().parents[3] / "docs/ops.md").read_text(encoding="utf-8")
+    for version, lists in inventory_data.SERVERS.items():
+        pins = " | ".join(name.split()[1] for name in lists)
+        [row] = [line for line in page.splitlines() if line.startswith(f"| {version} ")]
+        assert row.endswith(f"| {pins} | {inventory.graph_def_version(version)} |")
+
+
 def test_no_training_of_decision_forests_is_linked():
     """The server links inference only: tensorflow_serving/model_servers/BUILD."""
     forests = inventory.lists()["forests 1.3.0"].ops

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from lab import ops_try
 from savedmodel_operator.api.types import Ops
 from savedmodel_operator.cli.check import check
 from savedmodel_operator.gate import Severity
@@ -49,7 +50,15 @@ with functions it is a risk, which the candidate's own pod turns into a refusal.
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("ops")
-    _run(str(HERE / "make_op_models.py"), str(folder))
+    done = subprocess.run(
+        [sys.executable, str(HERE / "make_op_models.py"), str(folder)],
+        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-4000:]
     return folder
 
 
@@ -59,22 +68,8 @@ def loaded(models: Path) -> dict[str, str]:
     assert spec is not None
     assert spec.origin is not None
     folders = sorted(str(path) for path in models.iterdir())
-    script = str(HERE / "load_op_models.py")
-    answers: dict[str, str] = json.loads(_run(script, str(Path(spec.origin).parent), *folders))
-    return answers
-
-
-def _run(*arguments: str) -> str:
-    done = subprocess.run(
-        [sys.executable, *arguments],
-        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr[-4000:]
-    return done.stdout
+    answers = ops_try.load(Path(spec.origin).parent, folders)
+    return {Path(folder).name: answer for folder, answer in answers.items()}
 
 
 def found(models: Path, name: str, version: str = INSTALLED):
@@ -111,6 +106,19 @@ def test_where_the_gate_asks_for_more(models, loaded, name):
 def test_where_the_loader_asks_for_more(models, loaded, name):
     assert "It has been removed in version 23" in loaded[name]
     assert [(f.row, f.breaks) for f in found(models, name)] == [(LAXER[name], False)]
+
+
+def test_disagreement_is_told():
+    tried = [
+        ops_try.Tried("2.20", "a", "", ""),
+        ops_try.Tried("2.20", "b", "op X", "not registered"),
+        ops_try.Tried("2.20", "c", "", "not registered"),
+    ]
+    lines, agree = ops_try.report(tried)
+    assert not agree
+    assert "2.20: 2 of 3 agree, 1 refused by both" in lines
+    assert "2.20 c: only the loader refuses: not registered" in lines
+    assert ops_try.report(tried[:2])[1]
 
 
 @pytest.mark.parametrize("version", ["2.16", "2.17", "2.18", "2.19", "2.20"])

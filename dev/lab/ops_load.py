@@ -1,12 +1,12 @@
-"""What TensorFlow's C++ loader, which the server has too, says of SavedModels.
+"""What TensorFlow's C++ loader, which TensorFlow Serving has too, says of SavedModels.
 
-    load_op_models.py LIBRARIES FOLDER…
+    python ops_load.py LIBRARIES FOLDER…
 
-LIBRARIES is a folder with libtensorflow_cc.so.2. Prints a JSON object: name of the folder → what
-refused it, "" where it loaded. No Python of TensorFlow is imported, so kernels are the server's.
+Neighbours: `ops_registry` loads the libraries; `ops_try` and a unit test start this file as a
+process of its own. LIBRARIES is a folder with libtensorflow_cc.so.2. Prints a JSON object: folder →
+what refused it, "" where it loaded. No Python of TensorFlow is imported, so the kernels are those
+that a server has. Must not judge.
 """
-
-from __future__ import annotations
 
 import ctypes
 import json
@@ -15,10 +15,13 @@ from pathlib import Path
 
 from lab.ops_registry import load
 
+_RESULTS = ("TF_NewGraph", "TF_NewSessionOptions", "TF_LoadSessionFromSavedModel")
+
 
 def main(libraries: str, *folders: str) -> None:
+    """Ask about every folder, one after the other; what is loaded stays until the process ends."""
     tensorflow = load(Path(libraries))
-    for name in ("TF_NewGraph", "TF_NewSessionOptions", "TF_LoadSessionFromSavedModel"):
+    for name in _RESULTS:
         getattr(tensorflow, name).restype = ctypes.c_void_p
     tags = (ctypes.c_char_p * 1)(b"serve")
     found = {}
@@ -30,8 +33,8 @@ def main(libraries: str, *folders: str) -> None:
             options, None, folder.encode(), tags, 1, graph, None, status
         )
         code, message = tensorflow.TF_GetCode(status), tensorflow.TF_Message(status).decode()
-        found[Path(folder).name] = message or f"code {code}" if code else ""
-    sys.stdout.write(json.dumps(found))
+        found[folder] = message or f"code {code}" if code else ""
+    print(json.dumps(found))
 
 
 if __name__ == "__main__":
