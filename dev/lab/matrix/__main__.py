@@ -77,7 +77,7 @@ def describe(cell: Cell) -> str:
     """A cell in one line, with the rows that the gate found and the client's words."""
     rows = ", ".join(cell.said.rows + cell.said.harmless)
     place = f"{cell.family}: {cell.old} → {cell.new} {cell.client}"
-    return f"{cell.outcome}: {place} [{rows}] {cell.complaint}"
+    return f"{cell.outcome}: {place} [{rows}] {' '.join(cell.complaint.split())}"
 
 
 if __name__ == "__main__":

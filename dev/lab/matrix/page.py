@@ -13,6 +13,7 @@ from lab.matrix.explain import EXPLAINED, explanation
 from lab.matrix.judge import Cell
 from lab.matrix.variants import Family
 from savedmodel_operator.gate.finding import CLIENTS, named
+from savedmodel_operator.gate.table import TABLE
 
 COMMAND = "dev/python -m lab.matrix"
 BEGIN = f"<!-- {COMMAND}: begin -->"
@@ -20,7 +21,20 @@ END = f"<!-- {COMMAND}: end -->"
 
 OUTCOMES = ("true compatible", "true break", "false break", "false compatible", "no client")
 
-_INTRODUCTION = """\
+_TABLE = """\
+# Compatibility
+
+What a change between two versions does to each kind of client that was written for the former one,
+as `gate` judges it: *ok*; *risk*: calls go on, answers may differ; *may break*: left to the graph's
+kernels, to the values sent or to what the client reads, hence refused; *would break*. Clients are
+gRPC with typed tensors by key, REST with rows (`instances`), and REST with columns (`inputs`).
+Sources are files below `tensorflow_serving/` unless they say otherwise; "derived" means by the same
+reasoning from the rows around.
+
+## The table
+"""
+
+_INTRODUCTION = """
 ## Measured
 
 A client was built from version A alone: typed gRPC tensors under A's keys, REST rows (objects, and
@@ -59,6 +73,16 @@ def text(table: Sequence[Sequence[str]]) -> str:
         "  ".join([line[0].ljust(widths[0]), *map(str.rjust, line[1:], widths[1:])])
         for line in table
     )
+
+
+def _table() -> str:
+    """Every row of the gate's table."""
+    head = "| change | " + " | ".join(named((c,)) for c in CLIENTS) + " | who | source |"
+    lines = [
+        f"| {row.id} | {' | '.join(row.effects[c] for c in CLIENTS)} | {row.who} | {row.source} |"
+        for row in TABLE.values()
+    ]
+    return "\n".join([head, "| --- " * (len(CLIENTS) + 3) + "|", *lines])
 
 
 def _families(families: Sequence[Family], cells: Sequence[Cell]) -> str:
@@ -107,6 +131,8 @@ def render(
     pairs = len({(cell.family, cell.old, cell.new) for cell in cells})
     versions = sum(len(family.members) for family in families)
     parts = [
+        _TABLE,
+        _table(),
         _INTRODUCTION,
         f"{versions} versions in {len(families)} families, {pairs} pairs, {len(cells)} cells:\n",
         markdown(confusion(cells)),
