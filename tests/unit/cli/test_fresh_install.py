@@ -122,7 +122,7 @@ def test_the_pipeline_stops_an_incompatible_and_a_damaged_version(fresh, zoo, ma
     shard.write_bytes(bytes([shard.read_bytes()[0] ^ 1]) + shard.read_bytes()[1:])
     result = fresh.run(SCRIPT, damaged, stable, manifest)
     assert result.returncode == 1
-    assert "no: ChecksumMismatch: " in result.stdout
+    assert "no: TensorDamaged: " in result.stdout
 
 
 def test_the_pipeline_tells_a_wrong_manifest_from_a_wrong_model(fresh, zoo, manifest):
