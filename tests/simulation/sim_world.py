@@ -77,7 +77,7 @@ class World:
         self.next_cycle: float | None = None
         self.invariants: list[Callable[[World], None]] = []
         self.down = False
-        self.routers_asked = self.bucket_listed = False
+        self.routers_asked = self.bucket_listed = self.pods_asked = False
         self.users = 0  # edits by users so far
         self.bad: set[int] = set()  # versions that may never get a request
         self.doomed: set[str] = set()  # revisions whose pods the scenario itself takes away
@@ -202,12 +202,18 @@ class World:
         self.down, self.next_cycle = False, None
         self.routers_asked = self.bucket_listed = False
         self.after(0.05, 1.0, self._ask_routers)
+        self.pods_asked = False
+        self.after(0.05, 3.0, self._ask_pods)
         self.after(0.05, 5.0, self._list_bucket)
         self.cache = {key: clone(body) for key, body in self.api.objects.items()}
         self.wake(0.01)
 
     def _ask_routers(self) -> None:
         self.routers_asked = True
+        self.wake(0.01)
+
+    def _ask_pods(self) -> None:
+        self.pods_asked = True
         self.wake(0.01)
 
     def _list_bucket(self) -> None:
@@ -311,8 +317,8 @@ class World:
 
     def _live_verdicts(self) -> dict[str, Verdict]:
         """Live checks of every revision with a ready pod: what the server says of itself."""
-        found = {}
-        for pod in self.api.of_kind("Pod"):
+        found: dict[str, Verdict] = {}
+        for pod in self.api.of_kind("Pod") if self.pods_asked else ():
             revision = pod["metadata"]["labels"].get(names.LABEL_REVISION)
             if revision and is_ready(pod):
                 number = int(revision.split("-v")[1].split("-")[0])

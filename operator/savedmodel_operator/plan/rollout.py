@@ -149,7 +149,8 @@ def _check_live(trial: Trial) -> Candidate | Wait | End:
     if verdict.outcome is Outcome.Errored:
         return Wait(Reason.CheckErrored, verdict.message, trial.now + CHECK_AGAIN)
     if verdict.outcome is Outcome.Rejected:
-        carried = trial.router.weights.get(trial.candidate.revision, 0)
+        # By the step too: after a crash the route may be taken back already.
+        carried = trial.router.weights.get(trial.candidate.revision) or trial.candidate.step
         kind = Reason.RolledBack if carried else Reason.Rejected
         bound = bound_by(gate_hash(trial.world.snapshot.spec), verdict.files)
         return End(kind, verdict.reason, verdict.message, bound)
