@@ -196,7 +196,9 @@ def test_budgets_refuse_before_a_pod_and_before_a_client(shop: Shop) -> None:
         )
         entry = refusal(status, 2)
         assert entry is not None
-        assert re.search(r"took \d+\.\d{3} s, gate.budgets.firstRequest allows 1ms", entry["message"])
+        assert re.search(
+            r"took \d+\.\d{3} s, gate.budgets.firstRequest allows 1ms", entry["message"]
+        )
         spared(shop, load, [1])
         shop.patch(gate={"budgets": {"firstRequest": "30s", "loadTime": "10m"}})
         shop.wait_stable(2)
