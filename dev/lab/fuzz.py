@@ -10,6 +10,7 @@ descriptors (`fuzz_shapes`), writes them as binary and as text, and damages them
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -27,6 +28,9 @@ MAX_INPUT = 16 * 1024
 
 MAX_KEPT = 2048
 """Bytes of one kept file, so that the corpus stays small."""
+
+MAX_FILES = 40
+"""Kept files of one target."""
 
 
 @click.command()
@@ -76,7 +80,7 @@ def _atheris(target: str, seconds: int, folder: Path, keep: bool) -> tuple[dict[
         cost = json.loads(report.read_text()) if report.exists() else {}
         problem = "" if done.returncode == 0 else _problem(done.stdout + done.stderr)
         if keep and not problem:
-            _keep(target, found, kept)
+            _keep(found, kept)
         return cost, problem
 
 
@@ -92,13 +96,13 @@ def _problem(log: str) -> str:
     return lines[0][:300] if lines else "it ended without a word"
 
 
-def _keep(target: str, found: Path, kept: Path) -> None:
-    """Adds the files that reach code which the corpus does not reach yet."""
-    for file in found.iterdir():
-        if file.stat().st_size > MAX_KEPT:
-            file.unlink()
-    with tempfile.TemporaryDirectory(prefix="fuzz-merged-") as merged:
-        _child(target, Path(merged, "report"), "-merge=1", str(kept), str(found))
+def _keep(found: Path, kept: Path) -> None:
+    """Adds small inputs that reached new code: libFuzzer wrote down only such."""
+    room = MAX_FILES - sum(1 for _ in kept.iterdir())
+    by_size = sorted(found.iterdir(), key=lambda file: (file.stat().st_size, file.name))
+    fitting = [file for file in by_size if file.stat().st_size <= MAX_KEPT]
+    for file in fitting[-max(room, 0) :] if room > 0 else ():
+        shutil.copy(file, kept / file.name[:16])
 
 
 def _hypothesis(
