@@ -132,13 +132,12 @@ def test_we_read_what_tensorflow_writes(tensorflow, name):
         assert (repeated.shape, plain(repeated)) == ((2, 2), [value] * 4)
 
 
-@pytest.mark.parametrize("name", WRITABLE)
+@pytest.mark.parametrize("name", [n for n in WRITABLE if n not in NARROW or n == "DT_BFLOAT16"])
 def test_typed_fields_are_read_element_by_element(name):
-    """The stand-in's writer uses typed fields, by TensorFlow's generated class."""
+    """The stand-in's writer uses typed fields, by TensorFlow's generated class; the other types
+    have no typed writer of TensorFlow or Serving."""
     from tensorflow_serving_compatible.tensors import Tensor, new_proto, storage
 
-    if name in NARROW and name != "DT_BFLOAT16":
-        pytest.skip("no typed writer of TensorFlow or Serving for this type")
     number = protos.types_pb2.DataType.Value(name)
     array = array_of(name)
     values: Any = array.ravel().tolist()

@@ -31,6 +31,12 @@ NAMES = (
     "edited_contradictions", "beside",
 )  # fmt: skip
 
+UNREADABLE = {
+    "edited_custom_op", "edited_versions", "edited_names", "edited_contradictions",
+    "constant_200mb",
+}  # fmt: skip
+"""TensorFlow's own command fails on these, or takes gigabytes."""
+
 COMPARED = {
     "complete", "reason", "files", "bytes", "graphFile", "schemaVersion", "metaGraphs",
     "functions", "variables", "extras", "damaged", "problems",
@@ -52,6 +58,8 @@ def pair(request):
 def test_the_zoo_is_the_list():
     assert set(NAMES) == set(great_zoo.truth())
     assert len(NAMES) >= 40
+    told = {name for name, true in great_zoo.truth().items() if "commandLine" in true}
+    assert set(NAMES) - told == UNREADABLE
 
 
 def test_nothing_is_said_that_is_not_compared(pair):
@@ -124,12 +132,11 @@ def test_what_lies_beside(pair):
     assert extras["problems"] == []
 
 
+@pytest.mark.parametrize("pair", sorted(set(NAMES) - UNREADABLE), indirect=True)
 def test_the_command_line_of_tensorflow_says_the_same(pair):
     """saved_model_cli: tag sets, signatures, op names (its own scan, which leaves out functions that
     nothing calls), functions of the object."""
     said, true = pair
-    if "commandLine" not in true:
-        pytest.skip("TensorFlow's command does not read it, or only after minutes")
     theirs, graphs = true["commandLine"], said["metaGraphs"]
     assert sorted(sorted(g["tags"]) for g in graphs) == sorted(theirs["tagSets"])
     assert sorted({key for g in graphs for key in g["signatures"]}) == theirs["signatures"]
