@@ -50,7 +50,7 @@ def _version(version: Version) -> dict[str, Any]:
 
 
 def as_text(answer: Answer) -> Iterator[Block]:
-    """The verdict first, then what it rests on."""
+    """The verdict first, then what it rests on. Notes are findings too, so they do not stand again."""
     if answer.passed:
         yield line(Styled("yes", "good"), f": {answer.message}")
     else:
@@ -62,8 +62,6 @@ def as_text(answer: Answer) -> Iterator[Block]:
     if answer.findings:
         yield line()
         yield from show_findings(answer.findings)
-    for note in answer.notes:
-        yield line(Styled("note", "dim"), f"  {note}", indent=2)
 
 
 def _from_findings(answer: Answer) -> bool:

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 
 from savedmodel_operator.gate.difference import Difference, Tensors, at, found, unserved
 from savedmodel_operator.gate.renames import Pairs, flattened, is_sparse, renumbered_inputs
+from savedmodel_operator.gate.table import TABLE
 from savedmodel_operator.gate.tensors import (
     ANY,
     NO_RANK,
@@ -30,7 +31,7 @@ def differing_inputs(path: str, old: Tensors, new: Tensors) -> Iterator[Differen
         yield from _renumbered(path, old, new, pairs)
     elif len(old) == 1 == len(new) and old.keys() != new.keys():
         pairs = ((next(iter(old)), next(iter(new))),)
-        yield _renamed("sole-input-renamed", path, *pairs[0])
+        yield _renamed("sole-input-renamed", path, *pairs[0], _advice(pairs[0][1]))
     for before, after in pairs:
         yield from _input(at(path, after), old[before], new[after])
     gone, came = {before for before, _ in pairs}, {after for _, after in pairs}
@@ -47,9 +48,14 @@ def _renumbered(path: str, old: Tensors, new: Tensors, pairs: Pairs) -> Iterator
             yield _renamed(row, path, before, after)
 
 
-def _renamed(row: str, path: str, before: str, after: str) -> Difference:
+def _renamed(row: str, path: str, before: str, after: str, advice: str = "") -> Difference:
     change = f"{short(before)} → {short(after)}"
-    return found(row, at(path, before), change, f"is now called {short(after)}")
+    return found(row, at(path, before), change, f"is now called {short(after)}", advice)
+
+
+def _advice(key: str) -> str:
+    """Where a name was lost to Keras's numbering, exporting again will not bring it back."""
+    return TABLE["keras-input-renumbered"].advice if key.startswith("keras_tensor") else ""
 
 
 def _unpaired(
