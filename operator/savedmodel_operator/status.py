@@ -160,9 +160,12 @@ def _next(report: Report) -> str:
             step = steps[candidate.step] if candidate.step < len(steps) else None
             if step is not None and step.pause:
                 return f"pause at {step.weight} % from {moment} UTC until the action promote"
-            return f"{weight} % at {moment} UTC"
+            asked = snapshot.spec.rollout.analysis is not None
+            return f"{weight} % at {moment} UTC" + (" if the analysis passes" if asked else "")
         if wait.reason is Reason.Paused:
             return f"{weight} % once the action promote is set; abort takes it back"
+        if wait.reason is Reason.AnalysisInconclusive:
+            return f"{weight} % once the analysis passes; promote goes on without it"
         here = steps[candidate.step].weight if candidate.step < len(steps) else 100
         return f"{here} % for version {candidate.number} once that is done"
     if report.choice.refused is not None:

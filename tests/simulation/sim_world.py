@@ -32,6 +32,7 @@ from savedmodel_operator.plan.snapshot import (
 )
 from simulation.sim_actors import Kubelet, Routers, is_ready
 from simulation.sim_api import OWNER, Key, Refused, SimApi, clone
+from simulation.sim_metrics import Metrics
 
 SETTINGS = Settings("localhost/operator:1", "localhost/envoy:1", "savedmodel-system")
 PASSED = passed("metadata", "the server says what was read")
@@ -65,6 +66,7 @@ class World:
         self.api = SimApi()
         self.kubelet = Kubelet(self)
         self.routers = Routers(self)
+        self.metrics = Metrics(self)
         self.versions: tuple[VersionView, ...] = ()
         self.live: dict[int, Verdict] = {}
         self.golden: str | None = None  # digest of the golden files
@@ -200,6 +202,7 @@ class World:
     def start(self) -> None:
         """A fresh process lists everything."""
         self.down, self.next_cycle = False, None
+        self.metrics.forget()
         self.routers_asked = self.bucket_listed = False
         self.after(0.05, 1.0, self._ask_routers)
         self.pods_asked = False
@@ -288,6 +291,7 @@ class World:
             router=RouterView(tuple(self._router_pod(p) for p in self.routers.pods())),
             live=self._live_verdicts(),
             golden=self.golden,
+            analysis=self.metrics.view(owner),
         )
 
     def _observed(self, key: Key) -> Observed:

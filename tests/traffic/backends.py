@@ -35,12 +35,13 @@ UNLIMITED = (("grpc.max_receive_message_length", -1), ("grpc.max_send_message_le
 @dataclass
 class Server:
     """One model pod. `calls` counts paths; `slow` seconds pass before each answer,
-    `status` is that of every REST answer."""
+    `status` is that of every REST answer, `code` of every gRPC answer."""
 
     name: str
     address: str = field(default_factory=take_address)
     slow: float = 0.0
     status: int = 200
+    code: grpc.StatusCode = grpc.StatusCode.OK
     calls: Counter[str] = field(default_factory=Counter)
     headers: list[dict[str, str]] = field(default_factory=list)
     _runner: web.AppRunner | None = None
@@ -82,6 +83,8 @@ class Server:
         async def answer(request: bytes, context: grpc.aio.ServicerContext) -> bytes:
             self.calls[method] += 1
             await asyncio.sleep(self.slow)
+            if self.code is not grpc.StatusCode.OK:
+                await context.abort(self.code, f"{self.name} says so")
             return json.dumps({"server": self.name, "bytes": len(request)}).encode()
 
         return answer

@@ -84,6 +84,8 @@ class Reason(StrEnum):
     FetchFailed = "FetchFailed"
     ImagePullFailed = "ImagePullFailed"
     PodsLost = "PodsLost"
+    AnalysisFailed = "AnalysisFailed"
+    AnalysisInconclusive = "AnalysisInconclusive"
     DeadlineExceeded = "DeadlineExceeded"
     StableDegraded = "StableDegraded"
     WeightChanged = "WeightChanged"

@@ -9,6 +9,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
+from savedmodel_operator.api.analysis import ROLLOUT_RULES, Analysis
 from savedmodel_operator.api.scalars import Base, Duration, cel
 
 
@@ -36,6 +37,8 @@ class Step(Base, frozen=True):
 class Rollout(Base, frozen=True):
     """How traffic moves to a new revision."""
 
+    RULES = ROLLOUT_RULES
+
     steps: Annotated[
         tuple[Step, ...],
         Meta(
@@ -50,6 +53,7 @@ class Rollout(Base, frozen=True):
             ),
         ),
     ] = ()
+    analysis: Analysis | None = None
     deadline: Annotated[
         Duration,
         Meta(

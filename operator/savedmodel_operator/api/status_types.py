@@ -44,6 +44,27 @@ class StableStatus(Base, frozen=True, kw_only=True):
     ) = None
 
 
+class MetricStatus(Base, frozen=True, kw_only=True):
+    """One limit of the analysis: how often it was looked at."""
+
+    metric: Annotated[str, Meta(max_length=64, description="Name of the limit.")]
+    looks: Annotated[int, Meta(description="Looks that could have condemned the candidate.")]
+    stage: Annotated[
+        int,
+        Meta(description="How often the requests had grown by a quarter at the latest; -1: none."),
+    ]
+
+
+class AnalysisStatus(Base, frozen=True, kw_only=True):
+    """What the analysis has spent of the doubt that a rollout has; kept over restarts."""
+
+    window: Annotated[Time, Meta(description="From when requests are counted (RFC 3339).")]
+    broken_looks: Annotated[int, Meta(description="Looks that found a limit broken.")]
+    metrics: Annotated[
+        tuple[MetricStatus, ...], Meta(max_length=16, description="The limits looked at.")
+    ] = ()
+
+
 class CandidateStatus(StableStatus, frozen=True, kw_only=True):
     """The revision being tried."""
 
@@ -74,6 +95,7 @@ class CandidateStatus(StableStatus, frozen=True, kw_only=True):
     live_checked: (
         Annotated[bool, Meta(description="The gate's checks on the running pod are done.")] | None
     ) = None
+    analysis: AnalysisStatus | None = None
 
 
 class VersionStatus(Base, frozen=True, kw_only=True):

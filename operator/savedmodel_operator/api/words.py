@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from savedmodel_operator.api import scalars
+from savedmodel_operator.api.analysis import PERCENT_PATTERN, RATIO_PATTERN
 from savedmodel_operator.api.golden import DECIMAL_PATTERN
 
 PATTERN_WORDS: Mapping[str, str] = {
@@ -29,6 +30,11 @@ PATTERN_WORDS: Mapping[str, str] = {
         'for example "0.9"'
     ),
     DECIMAL_PATTERN: ('must be a number of at least 0 as a string, for example "0.05" or "1e-5"'),
+    PERCENT_PATTERN: (
+        'must be a percentage from "0%" to "100%" as a string with at most four decimals, '
+        'for example "1%" or "0.5%"'
+    ),
+    RATIO_PATTERN: 'must be a number of at least 1 as a string, for example "1.5"',
     r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$": (
         "must be a name of lower-case letters, digits and '-', with a letter or digit at both ends"
     ),

@@ -15,6 +15,7 @@ from savedmodel_operator.api.types import Spec
 from savedmodel_operator.cluster.cache import ChildCache, Owner
 from savedmodel_operator.cluster.clock import ServerClock
 from savedmodel_operator.cluster.objects import ObjectCache
+from savedmodel_operator.observe.counters import Counters, subject_of
 from savedmodel_operator.observe.golden import GoldenWatcher
 from savedmodel_operator.observe.live import LiveChecks, Question
 from savedmodel_operator.observe.pods import PodClient
@@ -34,6 +35,7 @@ class Observer:
     routers: Routers
     live: LiveChecks
     golden: GoldenWatcher
+    counters: Counters
     settings: Settings
     pods: PodClient
 
@@ -64,6 +66,7 @@ class Observer:
             router=self.routers.view(key, children),
             live=self.live.view(key, _question(meta, spec), children),
             golden=self.golden.view(key, spec, meta.status),
+            analysis=self.counters.view(key, subject_of(spec, meta.status), children),
             deleting=meta.deleting,
         )
 
@@ -73,12 +76,14 @@ class Observer:
         self.routers.forget(key)
         self.live.forget(key)
         self.golden.forget(key)
+        self.counters.forget(key)
 
     async def close(self) -> None:
         """Ends all watchers."""
         self.routers.close()
         self.live.close()
         self.golden.close()
+        self.counters.close()
         await self.sources.close()
         await self.pods.close()
 

@@ -6,9 +6,12 @@ planner and not an error. It must not judge what it hears: `gate` and `plan` do.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+
 import aiohttp
 
-from savedmodel_operator.traffic import router
+from savedmodel_operator.analysis.window import Counts
+from savedmodel_operator.traffic import router, router_stats
 from savedmodel_operator.traffic.base import Answer
 
 CONNECT = 2.0
@@ -32,6 +35,10 @@ class PodClient:
     async def probe(self, pod_ip: str) -> Answer:
         """What a router pod carries."""
         return await router.probe(self._get_session(), pod_ip)
+
+    async def count(self, pod_ip: str, revisions: Iterable[str]) -> Mapping[str, Counts] | None:
+        """What a router pod counted for these revisions."""
+        return await router_stats.count(self._get_session(), pod_ip, revisions)
 
     async def get(self, url: str) -> Reply:
         """A GET of JSON."""

@@ -152,6 +152,12 @@ class Routers:
             self.forget(owner)
 
 
+def running_routers(children: list[Observed]) -> dict[str, str]:
+    """Process → IP of every router pod in which an Envoy may be carrying traffic."""
+    pods = [c for c in children if _is(c, "Pod", names.COMPONENT_ROUTER) and _running(c)]
+    return {process_of(pod): _ip(pod) for pod in pods}
+
+
 def ready_members(children: list[Observed]) -> dict[str, frozenset[str]]:
     """Revision → IPs of its pods that are ready and not terminating, as its Service lists them."""
     found: dict[str, set[str]] = {}

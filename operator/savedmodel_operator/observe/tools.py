@@ -14,6 +14,7 @@ from savedmodel_operator.api.source import SourceView
 from savedmodel_operator.cluster import ChildCache, Client, ObjectCache, Owner
 from savedmodel_operator.observe.access import AccessReader
 from savedmodel_operator.observe.candidate import CandidateCheck
+from savedmodel_operator.observe.counters import Counters
 from savedmodel_operator.observe.golden import GoldenReader, GoldenWatcher
 from savedmodel_operator.observe.live import LiveChecks
 from savedmodel_operator.observe.observer import Observer
@@ -61,6 +62,7 @@ def make_observer(
         routers=Routers(pods.probe, changed),
         live=LiveChecks(CandidateCheck(pods, files).check, changed),
         golden=GoldenWatcher(files, changed),
+        counters=Counters(pods.count, client.clock.now, changed),
         settings=settings.for_plans,
         pods=pods,
     )

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
+from savedmodel_operator.analysis.looks import Ledger
 from savedmodel_operator.api.reasons import Reason
 
 JUDGED_BY = "+"  # in `Rejection.gate`: hash of the gate, then the digest of its golden files
@@ -55,7 +56,8 @@ class Candidate:
 
     `step` indexes spec.rollout.steps; one past the last is the implied 100 %. `step_since` is when
     that step's weight was verified on every router, None before. `progress_since` is the base of
-    the deadline's clock. `full`: a person skipped the remaining steps.
+    the deadline's clock. `full`: a person skipped the remaining steps. `ledger`: what the analysis
+    has spent of this rollout's doubt; its stages are those of `window`.
     """
 
     number: int
@@ -68,6 +70,8 @@ class Candidate:
     full: bool = False
     live_checked: bool = False
     weight: int = 0
+    ledger: Ledger = field(default_factory=Ledger)
+    window: str = ""
 
 
 @dataclass(frozen=True)
@@ -198,7 +202,18 @@ def write_candidate(candidate: Candidate) -> dict[str, Any]:
     }
     if candidate.step_since is not None:
         body["stepSince"] = timestamp(candidate.step_since)
+    if candidate.window:
+        body["analysis"] = _write_ledger(candidate)
     return body
+
+
+def _write_ledger(candidate: Candidate) -> dict[str, Any]:
+    ledger = candidate.ledger
+    metrics = [
+        {"metric": metric, "looks": looks, "stage": ledger.stages.get(metric, -1)}
+        for metric, looks in sorted(ledger.looks.items())
+    ]
+    return {"window": candidate.window, "brokenLooks": ledger.broken, "metrics": metrics}
 
 
 def write_rejection(entry: Rejection) -> dict[str, Any]:
@@ -261,9 +276,24 @@ def _read_candidate(raw: Any) -> Candidate | None:
             full=bool(raw.get("full", False)),
             live_checked=bool(raw.get("liveChecked", False)),
             weight=int(raw.get("weight", 0)),
+            **_read_ledger(raw.get("analysis")),
         )
     except (TypeError, KeyError, ValueError, AttributeError):
         return None
+
+
+def _read_ledger(raw: Any) -> dict[str, Any]:
+    """The fields of a candidate; a damaged ledger is an empty one."""
+    try:
+        metrics = raw["metrics"]
+        ledger = Ledger(
+            looks={str(m["metric"]): int(m["looks"]) for m in metrics},
+            stages={str(m["metric"]): int(m["stage"]) for m in metrics if int(m["stage"]) >= 0},
+            broken=int(raw["brokenLooks"]),
+        )
+        return {"ledger": ledger, "window": str(raw["window"])}
+    except (TypeError, KeyError, ValueError):
+        return {}
 
 
 def _read_rejection(raw: Any) -> Rejection | None:

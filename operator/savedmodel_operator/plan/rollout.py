@@ -4,16 +4,18 @@
         target ────────────────► Rejected      ┌──────────────────────────────► RolledBack
           │ gate passes                        │
           ▼                                    │
-      candidate ─► scaled ─► live checks ─► members ─► weight ─► hold ─► pause ─┐
-          ▲                                                                     │ next step
-          └─────────────────────────────────────────────────────────────────────┤
-                                                          after 100 % verified  ▼
-                                                                             stable
+      candidate ─► scaled ─► live checks ─► members ─► weight ─► hold ─► pause ─► analysis ─┐
+          ▲                                                                       next step │
+          └─────────────────────────────────────────────────────────────────────────────────┤
+                                                                      after 100 % verified  ▼
+                                                                                         stable
 
 What happens if …
 - … capacity goes missing in a step: the step starts over; its weight stays while a pod is ready.
 - … no candidate pod is ready: weight 0 before anything else; it ends, unless a pod is only being
   drained, then it waits.
+- … requests show that it breaks a limit: it ends at once, in holds and pauses, too.
+- … they show nothing yet when a hold is over: it waits for more (`analysis.onInconclusive`).
 - … a newer version or another serving spec arrives: the candidate ends as Superseded; the next one
   starts at step 0 once its routes and pods are gone.
 - … the bucket cannot be read: nothing changes.
@@ -28,6 +30,7 @@ from dataclasses import replace
 from savedmodel_operator.api.reasons import Reason
 from savedmodel_operator.api.types import seconds
 from savedmodel_operator.gate import Outcome
+from savedmodel_operator.plan import analysis
 from savedmodel_operator.plan.actions import Event
 from savedmodel_operator.plan.children import World
 from savedmodel_operator.plan.health import find_complaint
@@ -48,6 +51,7 @@ def advance(
     assert memory.candidate is not None
     steps = steps_of(world, memory)
     trial = Trial(world, router, memory, _within(memory.candidate, len(steps)), steps, by_hand)
+    trial = analysis.take_look(trial)
     end = End(Reason.RolledBack, Reason.Aborted, abort) if abort else _find_end(trial)
     events: tuple[Event, ...] = ()
     while end is None:
@@ -66,7 +70,7 @@ def advance(
             step_since=None,
             progress_since=trial.now,
         )
-        trial = replace(trial, candidate=moved, advance=False)
+        trial = replace(trial, candidate=moved, advance=False, look=None)
     return _take_back(trial, end, events)
 
 
@@ -94,6 +98,9 @@ def _find_end(trial: Trial) -> End | None:
         return End(
             Reason.RolledBack, Reason.PodsLost, f"it lost all its pods at {carried} %: {text}"
         )
+    failure = analysis.find_failure(trial)
+    if failure is not None:
+        return failure
     deadline = seconds(trial.world.snapshot.spec.rollout.deadline)
     late = trial.now - trial.candidate.progress_since > deadline
     if trial.candidate.step_since is None and late and trial.replicas and not _is_unasked(trial):
@@ -218,6 +225,13 @@ def _check_pause(trial: Trial) -> Candidate | Wait | End:
     )
 
 
+_AT_WEIGHT = (
+    Reason.WeightChanged,
+    Reason.Holding,
+    Reason.Paused,
+    Reason.AnalysisInconclusive,
+)
+
 _RULES: tuple[Callable[[Trial], Candidate | Wait | End], ...] = (
     _check_scale,
     _check_live,
@@ -225,6 +239,7 @@ _RULES: tuple[Callable[[Trial], Candidate | Wait | End], ...] = (
     _check_weight,
     _check_hold,
     _check_pause,
+    analysis.check,
 )
 
 
@@ -261,7 +276,7 @@ def _granted(trial: Trial, wait: Wait) -> int:
     if not trial.view.ready_ips:
         return 0
     carried = trial.router.weights.get(trial.candidate.revision, 0)
-    at_weight = wait.reason in (Reason.WeightChanged, Reason.Holding, Reason.Paused)
+    at_weight = wait.reason in _AT_WEIGHT
     return trial.weight if at_weight else carried
 
 

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from savedmodel_operator.analysis.window import Counts
 from savedmodel_operator.api.source import SourceView
 from savedmodel_operator.api.types import Spec
 from savedmodel_operator.gate.verdict import Verdict
@@ -59,6 +60,19 @@ class RouterView:
 
 
 @dataclass(frozen=True)
+class AnalysisView:
+    """What the routers counted of candidate and stable since a step of the rollout began."""
+
+    revision: str  # the candidate's
+    against: str  # stable's
+    step: int
+    window: str  # when the counting began: counts of another window are other counts
+    taken_at: float  # when a router last answered, Unix seconds
+    candidate: Counts
+    stable: Counts
+
+
+@dataclass(frozen=True)
 class Settings:
     """What the administrator set for the whole operator, as far as plans depend on it."""
 
@@ -88,6 +102,7 @@ class Snapshot:
     flaps: Mapping[ObjectKey, int] = field(default_factory=dict)  # put back lately, how often
     live: Mapping[str, Verdict] = field(default_factory=dict)  # revision → live checks, when done
     golden: str | None = None  # digest of the golden files, where a refusal rests on them
+    analysis: AnalysisView | None = None
     deleting: bool = False
 
     @property

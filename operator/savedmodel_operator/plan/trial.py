@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from savedmodel_operator.analysis.looks import Look
 from savedmodel_operator.api.reasons import Reason
 from savedmodel_operator.api.types import Step
 from savedmodel_operator.plan.actions import Event
@@ -46,6 +47,7 @@ class Trial:
     candidate: Candidate
     steps: tuple[Step, ...]
     advance: bool  # a person leaves the present hold or pause
+    look: Look | None = None  # what the analysis says in this cycle
 
     @property
     def now(self) -> float:

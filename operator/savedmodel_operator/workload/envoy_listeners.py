@@ -36,6 +36,9 @@ LDS, CDS, RDS = "lds.json", "cds.json", "rds.json"
 ADMIN_CLUSTER = "admin"
 READ_ONLY_PATHS = ("/ready", "/clusters", "/stats", "/stats/prometheus")
 
+FLUSH = "1s"
+"""How often Envoy merges its histograms, from which `traffic.router_stats` reads latencies."""
+
 NOBODY = {"address_prefix": "255.255.255.255", "prefix_len": 32}
 """An empty list would mean Envoy's default, which trusts every private address."""
 
@@ -43,6 +46,7 @@ Json = dict[str, Any]
 _TYPE = "type.googleapis.com/"
 _HCM = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
 _ROUTER = "envoy.extensions.filters.http.router.v3.Router"
+_GRPC_STATS = "envoy.extensions.filters.http.grpc_stats.v3.FilterConfig"
 _CARES = "envoy.extensions.network.dns_resolver.cares.v3.CaresDnsResolverConfig"
 
 
@@ -69,6 +73,7 @@ def build_bootstrap(place: Place, node: str) -> Json:
             "cds_config": _watched(place, CDS),
         },
         "typed_dns_resolver_config": _resolver(),
+        "stats_flush_interval": FLUSH,
         "static_resources": {"clusters": [_admin_cluster(place)]},
     }
 
@@ -178,7 +183,7 @@ def _traffic(place: Place) -> Json:
         "generate_request_id": False,
         "server_header_transformation": "PASS_THROUGH",
         "local_reply_config": _local_replies(),
-        "http_filters": [_router_filter()],
+        "http_filters": [_grpc_stats_filter(), _router_filter()],
     }
 
 
@@ -230,6 +235,12 @@ def _statistics() -> Json:
         "route_config": {"name": "stats", "virtual_hosts": [host]},
         "http_filters": [_router_filter()],
     }
+
+
+def _grpc_stats_filter() -> Json:
+    """Counts gRPC status codes by cluster: for HTTP every gRPC answer is a 200."""
+    config = {"@type": _TYPE + _GRPC_STATS, "emit_filter_state": False}
+    return {"name": "envoy.filters.http.grpc_stats", "typed_config": config}
 
 
 def _router_filter() -> Json:

@@ -12,6 +12,7 @@ from savedmodel_operator.cluster.cache import ChildCache
 from savedmodel_operator.cluster.objects import ObjectCache
 from savedmodel_operator.handlers import Transport
 from savedmodel_operator.observe.candidate import CandidateCheck
+from savedmodel_operator.observe.counters import Counters
 from savedmodel_operator.observe.golden import GoldenReader, GoldenWatcher
 from savedmodel_operator.observe.live import LiveChecks
 from savedmodel_operator.observe.observer import Observer
@@ -88,6 +89,7 @@ class Operator:
             routers=Routers(PodClient().probe, lambda _: None),
             live=LiveChecks(CandidateCheck(PodClient(), files).check, lambda _: None),
             golden=GoldenWatcher(files, lambda _: None),
+            counters=Counters(PodClient().count, self.server.clock.now, lambda _: None),
             settings=Settings("operator:1", "envoy:1"),
             pods=PodClient(),
         )
