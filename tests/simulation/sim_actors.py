@@ -79,8 +79,13 @@ class Kubelet:
             self.world.after(0.5, 4.0, lambda: self._crash(("Pod", name)))
 
     def _become_ready(self, key: Key) -> None:
-        if key in self.world.api.objects:
-            self.world.api.edit(key, lambda b: _set_ready(b, True))
+        pod = self.world.api.objects.get(key)
+        if pod is None:
+            return
+        if pod in self.world.routers.pods() and not self.world.routers.is_warm(key[1]):
+            self.world.after(0.2, 0.5, lambda: self._become_ready(key))
+            return
+        self.world.api.edit(key, lambda b: _set_ready(b, True))
 
     def _crash(self, key: Key) -> None:
         if key in self.world.api.objects:
@@ -141,6 +146,12 @@ class Routers:
     def __init__(self, world: World) -> None:
         self.world = world
         self.carried: dict[str, Carried] = {}
+        self.stuck: set[str] = set()  # pods that take no configuration any more
+
+    def is_warm(self, name: str) -> bool:
+        """Whether this Envoy asked DNS once for each cluster; before that it is not ready."""
+        carried = self.carried.get(name)
+        return carried is not None and carried.members.keys() >= carried.weights.keys()
 
     def pods(self) -> list[dict[str, Any]]:
         """All router pods."""
@@ -165,8 +176,10 @@ class Routers:
     def _load(self, name: str) -> None:
         pod = self.world.api.objects.get(("Pod", name))
         config = self.world.api.objects.get(("ConfigMap", names.router_name("flowers")))
-        if pod is None or config is None or pod not in self.pods():
+        if pod is None or config is None or pod not in self.pods() or name in self.stuck:
             return
+        if "deletionTimestamp" in pod["metadata"]:
+            return  # the kubelet leaves the volumes of such a pod alone
         marks = config["metadata"]["annotations"]
         carried = self.carried.setdefault(name, Carried())
         if carried.hash != marks[names.ANNOTATION_CONFIG]:

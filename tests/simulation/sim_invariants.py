@@ -136,6 +136,7 @@ class StableKept:
 
     def __init__(self) -> None:
         self.serving: str | None = None
+        self.former: dict[str, float] = {}  # replaced by a promotion → until when it stays
 
     def __call__(self, world: World) -> None:
         """Asked after every event."""
@@ -153,7 +154,12 @@ class StableKept:
                     assert weight == 100, (
                         f"promoted while a router carries {weight} %\n{world.tail()}"
                     )
+            delay = seconds(owner["spec"]["rollout"]["scaleDownDelay"])
+            self.former[str(self.serving)] = world.now + delay - MILLISECOND
         self.serving = stable["revision"]
+        for former, until in self.former.items():
+            there = ("Deployment", former) in world.api.objects
+            assert there or world.now >= until, f"{former} was kept too short\n{world.tail()}"
         deployment = world.api.objects.get(("Deployment", self.serving))
         assert deployment is not None, f"stable's Deployment is gone\n{world.tail()}"
         wanted = owner["spec"]["serving"].get("replicas", 1)

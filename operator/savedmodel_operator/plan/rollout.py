@@ -91,7 +91,8 @@ def _find_end(trial: Trial) -> End | None:
     complaint = find_complaint(trial.view)
     if complaint is not None and complaint.fatal:
         return End(Reason.RolledBack, complaint.reason, complaint.message)
-    carried = trial.router.weights.get(trial.candidate.revision, 0)
+    # By what was verified, too: after a crash the route may be taken back already.
+    carried = trial.router.weights.get(trial.candidate.revision) or trial.candidate.weight
     draining = any(p.terminating for p in trial.view.pods)
     if carried and trial.memory.stable and not trial.view.ready_ips and not draining:
         text = complaint.message if complaint else "none of its pods is ready any more"

@@ -1,0 +1,8 @@
+"""All named stories by name, as the tests, dev/soak and the transcripts play them."""
+
+from __future__ import annotations
+
+from simulation.sim_scenarios import SCENARIOS, Scenario
+from simulation.sim_trouble import TROUBLE
+
+STORIES: dict[str, Scenario] = {**SCENARIOS, **TROUBLE}
