@@ -1,0 +1,226 @@
+"""`dev/mutants [NAME…]`: puts each deliberate defect of `mutants.toml` into a copy of the tree and
+runs the tests that must catch it. Writes docs/mutants.md; ends with 1 if a defect survives.
+
+The same tests must pass in the copy without a defect first, so that nothing is caught by a test
+that is red anyway. A defect whose text is no longer there, or no longer once, is an error: the
+list cannot rot. A survivor means that an invariant is missing in tests/simulation. Must not write
+to the tree that it copies, but for the table.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import tomllib
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+
+ROOT = Path(__file__).parents[2]
+LIST = Path(__file__).with_name("mutants.toml")
+TABLE = ROOT / "docs" / "mutants.md"
+PACKAGE = "operator/savedmodel_operator"
+COPIED = ("operator", "tests", "dev", "crds", "charts", "docs", "pyproject.toml")
+SEEDS = 3
+"""Seeds of a scenario that a defect names without more ado."""
+
+PATIENCE = 300.0
+"""Seconds for the tests of one defect; one that makes the tests hang is caught by that."""
+
+FAILED = 1
+"""pytest's exit code when a test failed; all others but 0 mean that it could not run them."""
+
+
+class Outdated(Exception):
+    """The list of defects does not fit the code any more."""
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """One deliberate defect: `find`, once in `file`, becomes `replace`. `tests`: scenario names,
+    "crash:NAME" for all crash points of one, or what pytest takes."""
+
+    name: str
+    file: str
+    find: str
+    replace: str
+    breaks: str
+    tests: tuple[str, ...]
+
+    def apply(self, tree: Path) -> None:
+        """Put it into the tree. Raises Outdated."""
+        path = tree / PACKAGE / self.file
+        text = path.read_text() if path.exists() else ""
+        if text.count(self.find) != 1:
+            raise Outdated(
+                f"{self.name}: its text is {text.count(self.find)} times in {self.file}, not once; "
+                f"mend dev/lab/{LIST.name}:\n{self.find}"
+            )
+        path.write_text(text.replace(self.find, self.replace))
+
+
+@dataclass(frozen=True)
+class Result:
+    """What the tests made of a defect. `words`: the first failure, or why they did not run."""
+
+    mutant: Mutant
+    outcome: str  # "caught", "survived" or "not run"
+    seconds: float
+    words: str
+
+
+def load(path: Path = LIST) -> tuple[Mutant, ...]:
+    """The list of defects, in its order."""
+    rows = tomllib.loads(path.read_text())["mutant"]
+    found = tuple(Mutant(**{**row, "tests": tuple(row["tests"])}) for row in rows)
+    names = [m.name for m in found]
+    if len(set(names)) != len(names):
+        raise Outdated("two defects have one name")
+    return found
+
+
+def node_ids(tests: Iterable[str]) -> list[str]:
+    """What pytest is called with.
+
+    >>> node_ids(["crash:abort"])[0]
+    'tests/simulation/test_simulation.py::test_every_crash_point[abort-before]'
+    """
+    home = "tests/simulation/test_simulation.py::"
+    found: list[str] = []
+    for test in tests:
+        if "/" in test:
+            found.append(test)
+        elif test.startswith("crash:"):
+            found += [
+                f"{home}test_every_crash_point[{test[6:]}-{mode}]" for mode in ("before", "lost")
+            ]
+        else:
+            found += [f"{home}test_scenario_under_seed[{test}-{s}]" for s in range(SEEDS)]
+    return found
+
+
+def copy_tree(into: Path, commit: str) -> Path:
+    """A copy of the work tree, or of a commit, without what no test here needs."""
+    into.mkdir(parents=True)
+    if commit:
+        packed = subprocess.run(
+            ["git", "archive", commit, *COPIED], cwd=ROOT, check=True, capture_output=True
+        )
+        subprocess.run(["tar", "-x"], cwd=into, input=packed.stdout, check=True)
+        return into
+    for name in COPIED:
+        source = ROOT / name
+        if source.is_dir():
+            shutil.copytree(source, into / name, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy2(source, into / name)
+    return into
+
+
+def run_tests(tree: Path, tests: Sequence[str]) -> tuple[int, str]:
+    """pytest's exit code (1 for a hang, too) and its first failure."""
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST")}
+    environment["PYTHONPATH"] = os.pathsep.join([str(tree / "operator"), str(tree / "dev")])
+    environment["PYTHONDONTWRITEBYTECODE"] = "1"
+    command = [sys.executable, "-m", "pytest", "-q", "-x", "--no-header", "-p", "no:cacheprovider"]
+    command += ["--tb=short", *node_ids(tests)]
+    try:
+        done = subprocess.run(
+            command,
+            cwd=tree,
+            env=environment,
+            capture_output=True,
+            check=False,
+            text=True,
+            timeout=PATIENCE,
+        )
+    except subprocess.TimeoutExpired:
+        return FAILED, f"the tests hang for {PATIENCE:g} s"
+    return done.returncode, _first_failure(done.stdout) or done.stderr.strip()[-300:]
+
+
+def _first_failure(output: str) -> str:
+    lines = [line[1:].strip() for line in output.splitlines() if re.match(r"E\s", line)]
+    summary = re.findall(r"^(?:FAILED|ERROR) (\S+)", output, re.M)
+    where = summary[0].split("::")[-1] if summary else ""
+    return f"{where}: {lines[0][:110]}" if lines else where or output.strip()[-300:]
+
+
+def run(mutant: Mutant, pristine: Path) -> Result:
+    """One defect in its own copy."""
+    began = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="mutant-", dir=pristine.parent) as folder:
+        tree = Path(folder, "tree")
+        shutil.copytree(pristine, tree)
+        try:
+            mutant.apply(tree)
+        except Outdated as error:
+            return Result(mutant, "not run", 0.0, str(error))
+        code, words = run_tests(tree, mutant.tests)
+    outcome = {0: "survived", FAILED: "caught"}.get(code, "not run")
+    return Result(mutant, outcome, time.monotonic() - began, words if code else "")
+
+
+def write_table(results: Sequence[Result]) -> str:
+    """docs/mutants.md."""
+    caught = sum(r.outcome == "caught" for r in results)
+    lines = [
+        "# Deliberate defects",
+        "",
+        f"`dev/mutants` puts each into a copy of the operator and runs the tests named: {caught} of "
+        f"{len(results)} are caught. A survivor means that an invariant is missing.",
+        "",
+        "| Defect | In | What it breaks | Outcome | Caught by | Seconds |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
+    for r in results:
+        words = r.words.replace("|", "\\|").split("\n")[0]
+        lines.append(
+            f"| {r.mutant.name} | {r.mutant.file} | {r.mutant.breaks} | {r.outcome} | "
+            f"{words or '–'} | {r.seconds:.0f} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+@click.command()
+@click.argument("chosen", nargs=-1, metavar="[NAME]...")
+@click.option("--jobs", type=int, default=2, show_default=True, help="Defects at a time.")
+@click.option("--commit", default="", help="Take this commit, not the work tree.")
+def main(chosen: tuple[str, ...], jobs: int, commit: str) -> None:
+    """Apply deliberate defects to a copy and see that the tests catch them."""
+    listed = load()
+    unknown = set(chosen) - {m.name for m in listed}
+    if unknown:
+        raise click.UsageError(f"no such defect: {', '.join(sorted(unknown))}")
+    mutants = [m for m in listed if not chosen or m.name in chosen]
+    results: list[Result] = []
+    with tempfile.TemporaryDirectory(prefix="mutants-") as folder:
+        pristine = copy_tree(Path(folder, "pristine"), commit)
+        every = sorted({test for m in mutants for test in m.tests})
+        code, words = run_tests(pristine, every)
+        if code:
+            raise click.ClickException(f"without any defect the tests fail already: {words}")
+        with ThreadPoolExecutor(jobs) as pool:
+            for result in pool.map(lambda m: run(m, pristine), mutants):
+                results.append(result)
+                click.echo(
+                    f"{result.outcome:9} {result.seconds:4.0f} s  {result.mutant.name}: "
+                    f"{result.words or result.mutant.breaks}"
+                )
+    if not chosen:
+        TABLE.write_text(write_table(results))
+    good = sum(r.outcome == "caught" for r in results)
+    click.echo(f"{good} of {len(results)} caught")
+    sys.exit(0 if good == len(results) else 1)
+
+
+if __name__ == "__main__":
+    main()
