@@ -1,8 +1,8 @@
 """Entry point of `savedmodel`: a group of commands that imports only the one that is called.
 
 Start-up counts: `inspect` answers in a fraction of TensorFlow's import time, and `fetch` runs
-before every model server. Exit codes: 0 yes; 1 the verdict is no; 2 usage; 4 could not tell;
-130 interrupted. A new command is one more row in `COMMANDS`.
+before every model server. Exit codes: 0 yes; 1 the verdict is no; 2 usage; 3 waiting for a
+person; 4 could not tell; 124 timeout; 130 interrupted. A new command is one more row in `COMMANDS`.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ class Entry(NamedTuple):
 
     module: str
     help: str
+    cluster: bool = False
 
 
 COMMANDS = {
@@ -32,6 +33,14 @@ COMMANDS = {
     "run": Entry("savedmodel_operator.cli.run", "Call a model, live or on this machine."),
     "inspect": Entry("savedmodel_operator.cli.inspect", "Show what is in a SavedModel."),
     "lint": Entry("savedmodel_operator.cli.lint", "Validate manifests without a cluster."),
+    "status": Entry(
+        "savedmodel_operator.cli.status", "Show what serves, is tried, and was refused.", True
+    ),
+    "watch": Entry("savedmodel_operator.cli.watch", "Follow a rollout as it goes on.", True),
+    "history": Entry("savedmodel_operator.cli.history", "Show how earlier versions ended.", True),
+    "promote": Entry("savedmodel_operator.cli.verbs", "Let the candidate go on.", True),
+    "abort": Entry("savedmodel_operator.cli.verbs", "Take the candidate back.", True),
+    "retry": Entry("savedmodel_operator.cli.verbs", "Try a refused version again.", True),
 }
 
 INTERRUPTED = 130
@@ -58,8 +67,12 @@ class LazyGroup(click.Group):
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The list under `--help`, from the table."""
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, COMMANDS[name].help) for name in self.list_commands(ctx)])
+        for title, cluster in (("Commands", False), ("Commands on a cluster", True)):
+            with formatter.section(title):
+                rows = [(n, COMMANDS[n]) for n in self.list_commands(ctx)]
+                formatter.write_dl(
+                    [(n, entry.help) for n, entry in rows if entry.cluster is cluster]
+                )
 
     def main(
         self,
