@@ -109,6 +109,8 @@ class Reconciler:
         except errors.Invalid as error:
             return await self._blocked(meta, Reason.InvalidSpec, _refused(error))
         await self.reporter.report(meta, plan)
+        if plan.sync:
+            self.observer.sources.look_now(key)
         return self._next(key, snapshot, plan)
 
     def _next(self, key: Owner, snapshot: Snapshot, plan: Plan) -> Done:

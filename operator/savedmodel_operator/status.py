@@ -163,7 +163,8 @@ def _next(report: Report) -> str:
             asked = snapshot.spec.rollout.analysis is not None
             return f"{weight} % at {moment} UTC" + (" if the analysis passes" if asked else "")
         if wait.reason is Reason.Paused:
-            return f"{weight} % once the action promote is set; abort takes it back"
+            verb = "resume" if candidate.paused else "promote"
+            return f"{weight} % once the action {verb} is set; abort takes it back"
         if wait.reason is Reason.AnalysisInconclusive:
             return f"{weight} % once the analysis passes; promote goes on without it"
         here = steps[candidate.step].weight if candidate.step < len(steps) else 100

@@ -91,6 +91,12 @@ class Kubelet:
         if key in self.world.api.objects:
             self.world.api.edit(key, _set_crashed)
 
+    def crash_all(self, revision: str) -> None:
+        """Every pod of a revision crashes from now on."""
+        for pod in self.world.api.of_kind("Pod"):
+            if pod["metadata"]["labels"].get(names.LABEL_REVISION) == revision:
+                self._crash(("Pod", pod["metadata"]["name"]))
+
     def leave(self, key: Key) -> None:
         """Graceful deletion: not ready for the Service at once, gone after the drain."""
         if key not in self.world.api.objects:

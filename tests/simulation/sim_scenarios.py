@@ -188,6 +188,61 @@ def paused_step(world: World) -> None:
     world.run(lambda: world.stable_number() == 2)
 
 
+def paused_by_hand(world: World) -> None:
+    """A person pauses 2 at 10 %: far beyond hold, deadline and a restart nothing moves."""
+    _serve_first(world)
+    world.publish(version(2), version(1))
+    world.run(lambda: world.status.get("candidate", {}).get("weight") == 10)
+    world.act("pause v2")
+    world.run(lambda: world.status["phase"] == "Paused")
+    world.settle(300)
+    world.restart()
+    world.settle(300)
+    _held_at(world, 10)
+    world.act("resume v2")
+    world.run(lambda: world.stable_number() == 2)
+
+
+def paused_before_the_first_step(world: World) -> None:
+    """Paused before it got a request: weight 0 until promote, which lets it go on."""
+    _serve_first(world)
+    world.publish(version(2), version(1))
+    world.run(lambda: "candidate" in world.status)
+    world.act("pause")
+    world.run(lambda: world.status["phase"] == "Paused")
+    world.settle(600)
+    world.down, world.next_cycle = True, None
+    world.after(300, 300, world.start)
+    world.settle(360)
+    _held_at(world, 0)
+    world.act("promote v2")
+    world.run(lambda: world.stable_number() == 2)
+
+
+def paused_and_crashed(world: World) -> None:
+    """A pause protects nobody: what crashes while it is paused is taken back."""
+    _serve_first(world)
+    world.publish(version(2), version(1))
+    world.run(lambda: world.status.get("candidate", {}).get("weight") == 10)
+    world.act("pause")
+    world.run(lambda: world.status["phase"] == "Paused")
+    revision = world.status["candidate"]["revision"]
+    world.doomed.add(revision)
+    world.kubelet.behaviour[2] = "crash"
+    world.kubelet.crash_all(revision)
+    world.run(lambda: [r["kind"] for r in world.status["rejected"]] == ["RolledBack"])
+    world.run(lambda: not _deployed(world, 2))
+    assert world.stable_number() == 1
+
+
+def _held_at(world: World, weight: int) -> None:
+    assert world.status["phase"] == "Paused", world.tail()
+    assert world.status["candidate"]["number"] == 2
+    assert world.status["candidate"]["weight"] == weight
+    assert sorted(written_weights(world).values()) == sorted((weight, 100 - weight))
+    assert not world.status["rejected"]
+
+
 def golden_failure(world: World) -> None:
     """2 answers wrongly: refused without weight. A corrected file brings it back by itself."""
     world.bad.add(2)
@@ -274,6 +329,9 @@ SCENARIOS: dict[str, Scenario] = {
         never_ready,
         crash_loop,
         paused_step,
+        paused_by_hand,
+        paused_before_the_first_step,
+        paused_and_crashed,
         golden_failure,
         golden_error,
         late_pod_fails,

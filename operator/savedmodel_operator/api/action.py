@@ -20,6 +20,9 @@ class Verb(StrEnum):
     PromoteFull = "promote-full"
     Abort = "abort"
     Retry = "retry"
+    Pause = "pause"
+    Resume = "resume"
+    Sync = "sync"
 
 
 @dataclass(frozen=True)

@@ -90,7 +90,7 @@ class CandidateStatus(StableStatus, frozen=True, kw_only=True):
         Annotated[Time, Meta(description="From when spec.rollout.deadline counts (RFC 3339).")]
         | None
     ) = None
-    paused: Annotated[bool, Meta(description="It waits for the verb promote.")] | None = None
+    paused: Annotated[bool, Meta(description="A person holds it by the verb pause.")] | None = None
     full: Annotated[bool, Meta(description="A person skipped the remaining steps.")] | None = None
     live_checked: (
         Annotated[bool, Meta(description="The gate's checks on the running pod are done.")] | None

@@ -91,6 +91,12 @@ class SourceWatcher:
             self.view = SourceView(Reason.SourcePending, "the changed source is being read")
         self._now.set()
 
+    def look_now(self) -> None:
+        """As a person asked. Where a version has to settle, the second look is 5 s away at most,
+        and one at once would prove nothing."""
+        if not self._settles(self.view):
+            self._now.set()
+
     async def close(self) -> None:
         """Ends the watcher; a look under way in its thread is left to its time limits."""
         self._task.cancel()
@@ -105,6 +111,8 @@ class SourceWatcher:
             if source == self._source:
                 self._take(view)
                 delay = self._delay(view)
+                if self._settles(view):
+                    self._now.clear()
             else:
                 delay = 0.0
             try:
@@ -163,10 +171,11 @@ class SourceWatcher:
         interval = seconds(self._source.poll_interval)
         if view.reason not in _GOOD:
             return min(interval, ERROR_SECONDS * 2.0 ** min(self._failures - 1, 16))
+        return min(interval, SETTLE_SECONDS) if self._settles(view) else interval
+
+    def _settles(self, view: SourceView) -> bool:
         unsettled = any(v.reason is Reason.Settling for v in view.versions)
-        if unsettled and self._source.ready_marker is None:
-            return min(interval, SETTLE_SECONDS)
-        return interval
+        return unsettled and view.reason in _GOOD and self._source.ready_marker is None
 
     def _drop_store(self) -> None:
         if self._store is not None:
@@ -193,6 +202,12 @@ class Sources:
             return watcher.view
         held[1].want(source, keep)
         return held[1].view
+
+    def look_now(self, owner: Owner) -> None:
+        """List this object's bucket now, whatever its pollInterval."""
+        held = self._watchers.get(owner)
+        if held is not None:
+            held[1].look_now()
 
     def forget(self, owner: Owner) -> None:
         """The object is gone."""

@@ -79,3 +79,4 @@ class Plan:
     wake_at: float | None
     reason: Reason
     sentence: str
+    sync: bool = False  # a person wants the bucket listed now

@@ -83,7 +83,8 @@ def check(trial: Trial) -> Candidate | Wait | End:
         text = f"rollout.analysis says nothing by the end of the hold: {words}"
         return End(Reason.RolledBack, Reason.AnalysisInconclusive, text)
     deadline = trial.world.snapshot.spec.rollout.deadline
-    until = trial.candidate.step_since + seconds(step.hold) + seconds(deadline)
+    since = max(trial.candidate.step_since + seconds(step.hold), trial.candidate.progress_since)
+    until = since + seconds(deadline)  # from when a person let it go on, where it was paused
     if trial.now > until:
         text = f"rollout.analysis said nothing within rollout.deadline ({deadline}): {words}"
         return End(Reason.RolledBack, Reason.DeadlineExceeded, text)

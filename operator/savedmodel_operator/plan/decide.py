@@ -82,6 +82,7 @@ def decide(snapshot: Snapshot) -> Plan:
         wake_at=_wake_at(world, router, retired, turn.wait, actions),
         reason=turn.wait.reason,
         sentence=turn.wait.sentence,
+        sync=handled.sync,
     )
 
 

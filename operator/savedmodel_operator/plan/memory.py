@@ -68,6 +68,7 @@ class Candidate:
     step_since: float | None = None
     progress_since: float = 0.0
     full: bool = False
+    paused: bool = False  # a person holds it where it is
     live_checked: bool = False
     weight: int = 0
     ledger: Ledger = field(default_factory=Ledger)
@@ -197,6 +198,7 @@ def write_candidate(candidate: Candidate) -> dict[str, Any]:
         "step": candidate.step,
         "progressSince": timestamp(candidate.progress_since),
         "full": candidate.full,
+        "paused": candidate.paused,
         "liveChecked": candidate.live_checked,
         "weight": candidate.weight,
     }
@@ -274,6 +276,7 @@ def _read_candidate(raw: Any) -> Candidate | None:
             step_since=unix(raw.get("stepSince")),
             progress_since=unix(raw.get("progressSince")) or since,
             full=bool(raw.get("full", False)),
+            paused=bool(raw.get("paused", False)),
             live_checked=bool(raw.get("liveChecked", False)),
             weight=int(raw.get("weight", 0)),
             **_read_ledger(raw.get("analysis")),

@@ -19,6 +19,7 @@ What happens if …
 - … a newer version or another serving spec arrives: the candidate ends as Superseded; the next one
   starts at step 0 once its routes and pods are gone.
 - … the bucket cannot be read: nothing changes.
+- … a person pauses it: no weight rises and the deadline stands still; what fails is taken back.
 - … the operator restarts: holds and deadlines go on, they are times in status.
 """
 
@@ -104,7 +105,8 @@ def _find_end(trial: Trial) -> End | None:
         return failure
     deadline = seconds(trial.world.snapshot.spec.rollout.deadline)
     late = trial.now - trial.candidate.progress_since > deadline
-    if trial.candidate.step_since is None and late and trial.replicas and not _is_unasked(trial):
+    may_wait = trial.held or _is_unasked(trial)
+    if trial.candidate.step_since is None and late and trial.replicas and not may_wait:
         reason = complaint.reason if complaint else Reason.DeadlineExceeded
         text = f": {complaint.message}" if complaint else ""
         return End(
@@ -167,6 +169,21 @@ def _check_live(trial: Trial) -> Candidate | Wait | End:
     return replace(trial.candidate, live_checked=True, progress_since=trial.now)
 
 
+def _check_held(trial: Trial) -> Candidate | Wait | End:
+    """Held by a person: no weight rises. One that is written already is still verified."""
+    carried = trial.router.weights.get(trial.candidate.revision, 0)
+    if not trial.held or trial.candidate.step_since is not None or carried == trial.weight:
+        return trial.candidate
+    return _held_at(trial, carried)
+
+
+def _held_at(trial: Trial, weight: int) -> Wait:
+    text = (
+        f"{trial.candidate.revision} is paused by hand at {weight} %; the action resume ends that"
+    )
+    return Wait(Reason.Paused, text, clock_stops=True)
+
+
 def _check_members(trial: Trial) -> Candidate | Wait | End:
     """No weight before every router sees every pod of it."""
     carried = trial.router.weights.get(trial.candidate.revision)
@@ -217,6 +234,8 @@ def _check_hold(trial: Trial) -> Candidate | Wait | End:
 
 def _check_pause(trial: Trial) -> Candidate | Wait | End:
     """A person says when to go on."""
+    if trial.held:
+        return _held_at(trial, trial.weight)
     if trial.last or trial.advance or not trial.steps[trial.candidate.step].pause:
         return trial.candidate
     return Wait(
@@ -236,6 +255,7 @@ _AT_WEIGHT = (
 _RULES: tuple[Callable[[Trial], Candidate | Wait | End], ...] = (
     _check_scale,
     _check_live,
+    _check_held,
     _check_members,
     _check_weight,
     _check_hold,
@@ -264,7 +284,7 @@ def _waiting(trial: Trial, wait: Wait, events: tuple[Event, ...]) -> Progress:
     if trial.router.verified:
         carried = trial.router.weights.get(candidate.revision, 0)
         candidate = replace(candidate, weight=carried)
-    if not wait.clock_stops:
+    if not (wait.clock_stops or trial.held):
         end = candidate.progress_since + deadline + 0.001
         wait = replace(wait, wake_at=min(wait.wake_at or end, end))
     return Progress(
@@ -277,6 +297,8 @@ def _granted(trial: Trial, wait: Wait) -> int:
     if not trial.view.ready_ips:
         return 0
     carried = trial.router.weights.get(trial.candidate.revision, 0)
+    if trial.held and trial.candidate.step_since is None:
+        return carried
     at_weight = wait.reason in _AT_WEIGHT
     return trial.weight if at_weight else carried
 

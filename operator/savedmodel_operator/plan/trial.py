@@ -70,6 +70,11 @@ class Trial:
         return 100 if self.last else self.steps[self.candidate.step].weight
 
     @property
+    def held(self) -> bool:
+        """Whether a person keeps it where it is; the deadline's clock stands still meanwhile."""
+        return self.candidate.paused
+
+    @property
     def replicas(self) -> int:
         """Pods that this step needs: ceil(weight × replicas)."""
         return replicas_at(self.weight, self.world.snapshot.spec.replicas)

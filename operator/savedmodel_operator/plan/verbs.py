@@ -12,7 +12,7 @@ from savedmodel_operator.api import action, names
 from savedmodel_operator.api.action import Action, Verb
 from savedmodel_operator.api.reasons import Reason
 from savedmodel_operator.plan.actions import Event
-from savedmodel_operator.plan.memory import Memory
+from savedmodel_operator.plan.memory import Candidate, Memory
 from savedmodel_operator.plan.snapshot import Snapshot
 
 
@@ -24,6 +24,7 @@ class Handled:
     events: tuple[Event, ...] = ()
     abort: str | None = None  # the sentence with which the candidate ends
     advance: bool = False  # leave the present hold or pause
+    sync: bool = False  # list the bucket now
 
 
 def handle(snapshot: Snapshot, memory: Memory, steps: int) -> Handled:
@@ -44,13 +45,22 @@ def handle(snapshot: Snapshot, memory: Memory, steps: int) -> Handled:
     parsed = action.parse(text)
     if isinstance(parsed, str):
         return _refuse(recorded, parsed)
+    if parsed.verb is Verb.Sync:
+        return _sync(recorded, parsed)
     if parsed.verb is Verb.Retry:
         return _retry(snapshot, recorded, parsed)
-    return _steer(recorded, parsed, steps)
+    return _steer(snapshot, recorded, parsed, steps)
 
 
 def _refuse(memory: Memory, sentence: str) -> Handled:
     return Handled(memory, (Event(Reason.ActionRefused, sentence, warning=True),))
+
+
+def _sync(memory: Memory, asked: Action) -> Handled:
+    if asked.identity is not None or asked.step is not None:
+        return _refuse(memory, "sync lists the whole bucket; it takes no version and no step")
+    note = Event(Reason.ActionHandled, "the bucket is listed now, as asked")
+    return Handled(memory, (note,), sync=True)
 
 
 def _retry(snapshot: Snapshot, memory: Memory, asked: Action) -> Handled:
@@ -72,32 +82,65 @@ def _retry(snapshot: Snapshot, memory: Memory, asked: Action) -> Handled:
     return Handled(memory.forget_rejections(number), (note,))
 
 
-def _steer(memory: Memory, asked: Action, steps: int) -> Handled:
-    candidate = memory.candidate
+def _steer(snapshot: Snapshot, memory: Memory, asked: Action, steps: int) -> Handled:
+    """The verbs about the running rollout."""
+    candidate, verb = memory.candidate, asked.verb.value
     if candidate is None:
-        return _refuse(memory, f"nothing to {asked.verb.value}: no rollout is running")
+        return _refuse(memory, f"nothing to {verb}: no rollout is running; nothing was changed")
     if asked.identity is not None and not action.names(asked.identity, candidate.revision):
         return _refuse(
-            memory,
-            f"{asked.verb.value} names {asked.identity}, the candidate is {candidate.revision}",
+            memory, f"{verb} names {asked.identity}, the candidate is {candidate.revision}"
         )
     if asked.verb is Verb.Abort:
         return Handled(memory, abort="aborted by hand")
     if asked.step is not None and asked.step != candidate.step:
         return _refuse(
-            memory, f"promote names step {asked.step}, the rollout is at step {candidate.step}"
+            memory, f"{verb} names step {asked.step}, the rollout is at step {candidate.step}"
         )
-    if asked.verb is Verb.PromoteFull:
-        moved = replace(candidate, step=steps, step_since=None, full=True)
-        note = Event(
-            Reason.ActionHandled, f"{candidate.revision} skips the remaining steps, as asked"
+    if asked.verb is Verb.Pause:
+        return _pause(memory, candidate)
+    if asked.verb is Verb.Resume:
+        return _resume(snapshot, memory, candidate)
+    return _promote(snapshot, memory, candidate, steps if asked.verb is Verb.PromoteFull else None)
+
+
+def _pause(memory: Memory, candidate: Candidate) -> Handled:
+    if candidate.paused:
+        return _refuse(memory, f"{candidate.revision} is paused already; resume lets it go on")
+    note = Event(Reason.ActionHandled, f"{candidate.revision} is paused, as asked")
+    return Handled(replace(memory, candidate=replace(candidate, paused=True)), (note,))
+
+
+def _resume(snapshot: Snapshot, memory: Memory, candidate: Candidate) -> Handled:
+    if not candidate.paused:
+        return _refuse(
+            memory,
+            f"{candidate.revision} was not paused by hand; where a step has a pause, promote ends it",
         )
-        return Handled(replace(memory, candidate=moved), (note,))
-    if candidate.step_since is None:
+    note = Event(Reason.ActionHandled, f"{candidate.revision} goes on, as asked")
+    return Handled(replace(memory, candidate=_released(snapshot, candidate)), (note,))
+
+
+def _promote(
+    snapshot: Snapshot, memory: Memory, candidate: Candidate, steps: int | None
+) -> Handled:
+    """`steps`: skip all of them. What a person had paused goes on."""
+    free, reached = _released(snapshot, candidate), candidate.step_since is not None
+    if steps is not None:
+        moved = replace(free, step=steps, step_since=None, full=True)
+        text = f"{candidate.revision} skips the remaining steps, as asked"
+        return Handled(replace(memory, candidate=moved), (Event(Reason.ActionHandled, text),))
+    if not reached and not candidate.paused:
         return _refuse(
             memory, f"step {candidate.step} is not reached yet, so there is nothing to promote"
         )
-    note = Event(
-        Reason.ActionHandled, f"{candidate.revision} leaves step {candidate.step}, as asked"
-    )
-    return Handled(memory, (note,), advance=True)
+    text = f"{candidate.revision} {'leaves' if reached else 'goes on to'} step {candidate.step}"
+    note = Event(Reason.ActionHandled, f"{text}, as asked")
+    return Handled(replace(memory, candidate=free), (note,), advance=reached)
+
+
+def _released(snapshot: Snapshot, candidate: Candidate) -> Candidate:
+    """No longer held by hand; the deadline counts from here."""
+    if not candidate.paused:
+        return candidate
+    return replace(candidate, paused=False, progress_since=snapshot.now)

@@ -35,6 +35,7 @@ FULL = Memory(
         1002.125,
         1002.5,
         full=True,
+        paused=True,
         live_checked=True,
         weight=10,
     ),

@@ -118,6 +118,28 @@ async def test_it_looks_at_its_interval_with_one_read_of_the_secret():
     await world.sources.close()
 
 
+async def test_a_person_may_ask_for_a_look_at_once():
+    world = World(view(version(1)))
+    world.ask(Source(uri="s3://models/flowers", anonymous=True, poll_interval="24h"))
+    await asyncio.sleep(10)
+    world.sources.look_now(KEY)
+    world.sources.look_now(("shop", "unknown"))
+    await asyncio.sleep(10)
+    assert world.times == [0, 10]
+    await world.sources.close()
+
+
+async def test_asking_for_a_look_settles_nothing_sooner():
+    world = World(view(version(2, Reason.Settling)))
+    world.ask()
+    world.sources.look_now(KEY)  # before the first look is over
+    await asyncio.sleep(1)
+    world.sources.look_now(KEY)
+    await asyncio.sleep(3)
+    assert world.times == [0]
+    await world.sources.close()
+
+
 async def test_a_listing_that_has_to_settle_is_looked_at_again_soon():
     world = World(view(version(2, Reason.Settling), version(1)), view(version(2), version(1)))
     world.ask()
