@@ -290,6 +290,37 @@ CASES: dict[str, Case] = {
     ),
     "deadline": ({"spec.rollout.deadline": "1s"}, ("must be between 10s and 168h",)),
     "scale-down delay": ({"spec.rollout.scaleDownDelay": "169h"}, ("must be at most 168h",)),
+    "analysis without a limit": (
+        {"spec.rollout.steps": [STEP], "spec.rollout.analysis": {"minRequests": 50}},
+        ("set at least one limit: maxServerErrorRate, maxClientErrorIncrease, maxLatency or",),
+    ),
+    "analysis without steps": (
+        {"spec.rollout.analysis": {"maxServerErrorRate": "1%"}},
+        ("analysis compares the candidate with stable while both carry requests: set steps",),
+    ),
+    "rate as a bare number": (
+        {"spec.rollout.steps": [STEP], "spec.rollout.analysis": {"maxServerErrorRate": "1"}},
+        ('must be a percentage from "0%" to "100%"',),
+    ),
+    "rate above all": (
+        {"spec.rollout.steps": [STEP], "spec.rollout.analysis": {"maxServerErrorRate": "101%"}},
+        ('must be a percentage from "0%" to "100%"',),
+    ),
+    "unknown quantile": (
+        {"spec.rollout.steps": [STEP], "spec.rollout.analysis": {"maxLatency": {"p98": "1s"}}},
+        ("must name quantiles: p50, p90, p95, p99 or p99.9",),
+    ),
+    "no time at all": (
+        {"spec.rollout.steps": [STEP], "spec.rollout.analysis": {"maxLatency": {"p99": "0s"}}},
+        ("must be between 1ms and 1h",),
+    ),
+    "ratio below 1": (
+        {
+            "spec.rollout.steps": [STEP],
+            "spec.rollout.analysis": {"maxLatencyRatio": {"p99": "0.5"}},
+        },
+        ("must be a number of at least 1 as a string",),
+    ),
     "provider of later": (
         {"spec.traffic.provider": "Gateway"},
         ('Unsupported value: "Gateway": supported values: "Router"',),
