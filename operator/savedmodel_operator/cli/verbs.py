@@ -32,6 +32,7 @@ from savedmodel_operator.cli.verbs_rules import (
     Request,
     ask,
     is_handled,
+    is_later,
     is_lost,
     is_version,
     outcome,
@@ -157,7 +158,7 @@ def _follow(
         if not answered and not is_handled(seen, request):
             continue
         if not answered and mark is not None and not shows(seen, request):
-            refused = _refused(cluster, seen.name, mark, deadline)
+            refused = _refused(cluster, seen, mark, deadline)
             if refused is not None:
                 return Standing(Exit.NO, refused)
         answered = True
@@ -167,11 +168,12 @@ def _follow(
     raise AssertionError("a watch goes on until it raises")
 
 
-def _refused(cluster: Cluster, name: str, mark: str, deadline: Deadline) -> str | None:
-    """What the operator has against a handled action; None: nothing, or nobody says."""
+def _refused(cluster: Cluster, handled: Seen, mark: str, deadline: Deadline) -> str | None:
+    """What the operator has against the action that this state has handled; None: nothing, or
+    nobody says."""
     with suppress(TimedOut):
-        for event in cluster.events(name, mark, Deadline(deadline.left(EVENT_PATIENCE))):
-            if event.get("reason") in ANSWERS:
+        for event in cluster.events(handled.name, mark, Deadline(deadline.left(EVENT_PATIENCE))):
+            if event.get("reason") in ANSWERS and is_later(event, handled.body):
                 return refusal(event)
     return None
 

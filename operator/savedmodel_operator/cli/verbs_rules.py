@@ -121,6 +121,14 @@ def is_lost(seen: Seen, request: Request) -> bool:
     return found != request.text and not is_handled(seen, request)
 
 
+def is_later(event: Mapping[str, Any], handled: Mapping[str, Any]) -> bool:
+    """Whether an Event came after the status that handled the action, as its answer does: an
+    earlier one is about another action. Where Events are stored apart, the numbers do not compare;
+    then an answer may be overlooked, and the outcome alone tells."""
+    versions = [str(body["metadata"].get("resourceVersion", "")) for body in (event, handled)]
+    return all(v.isdecimal() for v in versions) and int(versions[0]) > int(versions[1])
+
+
 def refusal(event: Mapping[str, Any]) -> str | None:
     """What the operator's Event says against the action; None where it was carried out."""
     refused = event.get("reason") in (Reason.ActionRefused, Reason.ActionRecorded)
@@ -128,16 +136,18 @@ def refusal(event: Mapping[str, Any]) -> str | None:
 
 
 def shows(seen: Seen, request: Request) -> bool:
-    """Whether status itself proves that the operator carried out what it has looked at."""
+    """Whether status itself proves that the operator carried out what it has looked at.
+
+    Another step proves nothing for `promote`: a hold that ended, or another person, may have moved
+    it before, and then the operator refused.
+    """
     candidate = seen.candidate
     tried = bool(candidate) and _means(request, candidate)
-    if request.verb is Verb.Promote:
-        return not tried or int(candidate.get("step", 0)) != request.step
-    if request.verb is Verb.PromoteFull:
-        return not tried or candidate.get("full") is True
-    if request.verb is Verb.Abort:
-        return not tried
-    return request.verb is Verb.Retry and tried
+    if request.verb is Verb.Retry:
+        return tried
+    if request.verb is Verb.PromoteFull and candidate.get("full") is True:
+        return True
+    return request.verb in STEERING and not tried
 
 
 def outcome(seen: Seen, request: Request) -> Standing | None:
