@@ -1,0 +1,129 @@
+"""Plays a story under a seed and faults, and says what went wrong so that a person can follow.
+
+Used by the tests, by `dev/soak` and for the transcripts in docs. Must not decide what a story is:
+`sim_stories` has them, `sim_invariants` says what must hold in all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from simulation.sim_api import OWNER, Key
+from simulation.sim_invariants import quiesces, watch, written_weights
+from simulation.sim_scenarios import make
+from simulation.sim_stories import EVERY
+from simulation.sim_world import Fault, World
+
+REFERENCE_SEED = 7
+MODES = ("before", "after", "lost")
+
+
+def play(name: str, seed: int, *faults: Fault) -> World:
+    """One run to its end and into silence."""
+    world = make(seed, *faults)
+    play_in(world, name)
+    return world
+
+
+def play_in(world: World, name: str) -> None:
+    """The same in a world that the caller made."""
+    watch(world)
+    EVERY[name](world)
+    quiesces(world)
+    put_back = [text for reason, text in world.events if reason == "DriftCorrected"]
+    assert name == "drift" or not put_back, f"own changes are no drift: {put_back}"
+
+
+def end_state(world: World) -> Mapping[str, Any]:
+    """What must be the same however often the operator died: Sieve's differential oracle."""
+    owner = world.api.objects.get(OWNER)
+    status = owner["status"] if owner else {}
+    return {
+        "objects": sorted(k for k in world.api.objects if k[0] != "Pod"),
+        "weights": written_weights(world),
+        "stable": (status.get("stable") or {}).get("revision"),
+        "candidate": status.get("candidate"),
+        "rejected": [(r["revision"], r["kind"], r["reason"]) for r in status.get("rejected", ())],
+    }
+
+
+def surplus(world: World, reference: World) -> dict[Key, int]:
+    """Objects created more often than in the reference run. Fewer is fine: an operator that comes
+    back late may find that a failed candidate no longer needs the rest of its objects."""
+    more = world.api.creates - reference.api.creates
+    return {k: n for k, n in more.items() if k[0] != "Pod"}
+
+
+def rollback_writes(world: World) -> range:
+    """The writes after the last one that gave version 2 a weight."""
+    raised = [
+        number
+        for number, why in enumerate(world.operator_writes)
+        if why.startswith("route ") and "-v2-" in why and not why.endswith(" 100 %")
+    ]
+    return range(raised[-1] + 1 if raised else 0, len(world.operator_writes))
+
+
+@dataclass(frozen=True)
+class Case:
+    """One run: a story, a seed, and where the operator dies."""
+
+    name: str
+    seed: int
+    faults: tuple[Fault, ...] = ()
+
+    @property
+    def command(self) -> str:
+        """What plays it again."""
+        dies = "".join(f" --crash {f.mode}@{f.write}" for f in self.faults)
+        return f"dev/soak --seeds 1 --first {self.seed}{dies} {self.name}"
+
+    def attempt(self, wanted: Mapping[str, Any] | None = None) -> str:
+        """Plays it: "" when all is well, else what went wrong with the transcript. `wanted`: the
+        end state of the run without faults."""
+        world = make(self.seed, *self.faults)
+        try:
+            play_in(world, self.name)
+            found = end_state(world)
+            assert wanted is None or found == wanted, f"ends as {found}, wanted {wanted}"
+        except Exception as error:
+            what = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
+            return f"{self.command}\n  {what}\n{readable(world)}"
+        return ""
+
+
+def crashes(name: str, seed: int = REFERENCE_SEED) -> Iterator[tuple[Case, Mapping[str, Any]]]:
+    """Every crash point of a story in every mode, with the end that it must have."""
+    reference = play(name, seed)
+    wanted = end_state(reference)
+    for mode in MODES:
+        for write in range(len(reference.operator_writes)):
+            yield Case(name, seed, (Fault(write, mode),)), wanted
+
+
+def crash_pairs(
+    name: str, seed: int = REFERENCE_SEED, modes: tuple[str, str] = ("lost", "before")
+) -> Iterator[tuple[Case, Mapping[str, Any]]]:
+    """Every pair of crash points within a story's rollback."""
+    reference = play(name, seed)
+    wanted, writes = end_state(reference), rollback_writes(reference)
+    for first in writes:
+        for second in range(first + 1, writes.stop + 1):
+            faults = (Fault(first, modes[0]), Fault(second, modes[1]))
+            yield Case(name, seed, faults), wanted
+
+
+def readable(world: World) -> str:
+    """The transcript for people: times from the start, each decision once, its writes below."""
+    lines: list[str] = []
+    said = ""
+    for line in world.transcript:
+        time, text = line[:9], line[9:].rstrip()
+        if text.startswith("   "):
+            lines.append(f"{'':9}{text}")
+        elif text != said:
+            lines.append(f"{time} s {text}")
+            said = text
+    return "\n".join(lines)
