@@ -40,6 +40,9 @@ COMMANDS = {
     "history": Entry("savedmodel_operator.cli.history", "Show how earlier versions ended.", True),
     "promote": Entry("savedmodel_operator.cli.verbs", "Let the candidate go on.", True),
     "abort": Entry("savedmodel_operator.cli.verbs", "Take the candidate back.", True),
+    "pause": Entry("savedmodel_operator.cli.verbs", "Hold the candidate where it is.", True),
+    "resume": Entry("savedmodel_operator.cli.verbs", "Let a paused candidate go on.", True),
+    "sync": Entry("savedmodel_operator.cli.verbs", "List the bucket now.", True),
     "retry": Entry("savedmodel_operator.cli.verbs", "Try a refused version again.", True),
 }
 

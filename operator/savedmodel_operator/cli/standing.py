@@ -116,6 +116,11 @@ class Seen:
         return self.phase == "Paused"
 
     @property
+    def held(self) -> bool:
+        """Whether a person paused the rollout by the verb, and not the step by its `pause`."""
+        return self.candidate.get("paused") is True
+
+    @property
     def synced(self) -> bool:
         """Whether every router carries what status says."""
         return self.condition("TrafficSynced")[0] == "True"

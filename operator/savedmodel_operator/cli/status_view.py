@@ -108,7 +108,7 @@ def _headline(seen: Seen) -> str:
     """The operator's sentence, without the refusal that is told below."""
     text, refusal = str(seen.status.get("message", "")), str(seen.refused.get("message", ""))
     if text == refusal != "":
-        text = "nothing serves" if not seen.stable else "it is refused"
+        text = seen.condition("Ready")[2] if seen.stable else "nothing serves"
     return seen.behind or (text.removesuffix(f": {refusal}") if refusal else text)
 
 
@@ -158,8 +158,11 @@ def _refusal(entry: Mapping[str, Any], now: float) -> Iterator[tuple[Cell, ...]]
 def _hints(seen: Seen) -> Sequence[str]:
     """What a person may do now, to be copied."""
     tail = f"{seen.name} -n {seen.namespace}"
-    if seen.paused:
-        return [f"savedmodel promote {tail}", f"savedmodel abort {tail}"]
+    if seen.paused or seen.held:
+        return [
+            f"savedmodel {'resume' if seen.held else 'promote'} {tail}",
+            f"savedmodel abort {tail}",
+        ]
     if seen.refused.get("number") is not None and not seen.candidate:
         return [f"savedmodel retry {seen.name} v{seen.refused['number']} -n {seen.namespace}"]
     return []

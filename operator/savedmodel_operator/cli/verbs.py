@@ -1,4 +1,4 @@
-"""`savedmodel promote|abort|retry NAME`: one annotation, and what becomes of it.
+"""`savedmodel promote|abort|retry|pause|resume|sync NAME`: one annotation, and what becomes of it.
 
 `verbs_rules` knows what is asked and when it has come about; the operator decides and does it.
 Needs the right to get and patch SavedModelDeployments; `--wait` also to list and watch them, and
@@ -94,6 +94,37 @@ def abort(**options: Any) -> None:
     weight 0.
     """
     _run(Verb.Abort, None, **options)
+
+
+@click.command("pause", epilog=_CODES)
+@_verb_options
+def pause(**options: Any) -> None:
+    """Hold the candidate of NAME where it is, with the weight it has, also beyond its deadline.
+
+    One that fails is taken back all the same. `savedmodel resume` or `promote` lets it go on.
+    """
+    _run(Verb.Pause, None, **options)
+
+
+@click.command("resume", epilog=_CODES)
+@_verb_options
+def resume(**options: Any) -> None:
+    """Let the candidate of NAME go on after `savedmodel pause`.
+
+    --wait follows to the next pause (3) or the end.
+    """
+    _run(Verb.Resume, None, **options)
+
+
+@click.command("sync", epilog=_CODES)
+@_verb_options
+def sync(**options: Any) -> None:
+    """List the bucket of NAME now instead of at the next poll.
+
+    --wait ends once the operator has taken note; `savedmodel status NAME --wait` follows what
+    comes of it.
+    """
+    _run(Verb.Sync, None, **options)
 
 
 def _version(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:

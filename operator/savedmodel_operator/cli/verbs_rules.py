@@ -18,7 +18,10 @@ from savedmodel_operator.api.reasons import Reason
 from savedmodel_operator.cli.output import Exit
 from savedmodel_operator.cli.standing import Seen, Standing, settled
 
-STEERING = (Verb.Promote, Verb.PromoteFull, Verb.Abort)
+STEERING = (Verb.Promote, Verb.PromoteFull, Verb.Abort, Verb.Pause, Verb.Resume)
+"""Verbs about the candidate; the others are about a version and about the bucket."""
+
+WITH_STEP = (Verb.Promote, Verb.Pause, Verb.Resume)
 
 ANSWERS = (Reason.ActionHandled, Reason.ActionRefused, Reason.ActionRecorded)
 """Reasons of the Event in which the operator says what it makes of an action."""
@@ -54,13 +57,16 @@ def ask(seen: Seen, verb: Verb, version: str | None, nonce: str) -> Request:
 
 
 def _steer(seen: Seen, verb: Verb, nonce: str) -> Request:
-    candidate = seen.candidate
-    word = "abort" if verb is Verb.Abort else "promote"
+    candidate, word = seen.candidate, verb.value.split("-")[0]
     if not candidate:
         raise Pointless(f"nothing to {word}: no rollout is running")
+    if verb is Verb.Pause and seen.held:
+        raise Pointless("it is paused already; resume lets it go on")
+    if verb is Verb.Resume and not seen.held:
+        raise Pointless("it was not paused by hand; where a step has a pause, promote ends it")
     revision, step = str(candidate.get("revision", "")), int(candidate.get("step", 0))
     words = [verb.value, revision]
-    if verb is Verb.Promote:
+    if verb in WITH_STEP:
         words.append(str(step))
     text = " ".join([*words, f"#{nonce}"])
     return Request(verb, text, revision, candidate.get("number"), step)
@@ -147,6 +153,8 @@ def shows(seen: Seen, request: Request) -> bool:
         return tried
     if request.verb is Verb.PromoteFull and candidate.get("full") is True:
         return True
+    if request.verb is Verb.Pause and seen.held:
+        return True
     return request.verb in STEERING and not tried
 
 
@@ -154,6 +162,8 @@ def outcome(seen: Seen, request: Request) -> Standing | None:
     """How it ended, once the action is handled; None as long as it goes on."""
     if request.verb is Verb.Abort:
         return _taken_back(seen, request)
+    if request.verb is Verb.Pause and seen.held and _means(request, seen.candidate):
+        return Standing(Exit.YES, f"{request.revision} stays where it is until resume or promote")
     if request.verb in STEERING or request.verb is Verb.Retry:
         return _rolled_out(seen, request)
     return Standing(Exit.YES, str(seen.status.get("message", "")))
@@ -172,8 +182,7 @@ def _rolled_out(seen: Seen, request: Request) -> Standing | None:
     if _means(request, seen.stable):
         return Standing(Exit.YES, f"version {request.number} serves") if seen.synced else None
     if _means(request, seen.candidate):
-        moved = request.step is None or int(seen.candidate.get("step", 0)) != request.step
-        if seen.paused and moved:
+        if seen.paused:  # anew: the status that handles the action has left the old pause
             return Standing(Exit.WAITING, str(seen.status.get("message", "")))
         return None
     for entry in seen.entries("rejected"):

@@ -8,8 +8,10 @@ import pytest
 
 from savedmodel_operator.api import action
 from savedmodel_operator.api.action import Action, Verb
-from savedmodel_operator.cli.output import Exit
-from savedmodel_operator.cli.standing import Seen, Standing
+from savedmodel_operator.cli.__main__ import COMMANDS
+from savedmodel_operator.cli.output import Exit, plain
+from savedmodel_operator.cli.standing import Seen, Standing, stand
+from savedmodel_operator.cli.status_view import show_one
 from savedmodel_operator.cli.verbs_rules import (
     Pointless,
     Request,
@@ -96,6 +98,8 @@ def followed_after(world: World, request: Request) -> Standing:
 def test_promote_ends_with_no_where_a_newer_version_comes():
     world = paused(20, 50)
     request = ask(seen(world), Verb.Promote, None, NONCE)
+    world.act(request.text)
+    world.run(lambda: is_handled(seen(world), request))
     world.publish(version(3), version(2), version(1))
     end = followed_after(world, request)
     assert (end.code, "gives way to" in end.why) == (Exit.NO, True)
@@ -130,6 +134,45 @@ def test_abort_is_too_late_once_it_is_stable():
     assert (end.code, end.why.startswith("too late")) == (Exit.NO, True)
 
 
+def test_pause_holds_it_and_resume_lets_it_go_on():
+    world = holding()
+    request, end = carried_out(world, Verb.Pause)
+    assert request.text == f"pause {request.revision} 0 #{NONCE}"
+    assert end.code is Exit.YES
+    assert shows(seen(world), request)
+    world.settle(600)
+    found = seen(world)
+    assert (found.candidate["weight"], found.paused, found.held) == (10, True, True)
+    assert stand(found).code is Exit.WAITING
+    shown = "\n".join(plain(show_one(found, world.now, bars=False)))
+    assert "→ savedmodel resume flowers -n shop" in shown
+    with pytest.raises(Pointless, match="paused already"):
+        ask(found, Verb.Pause, None, NONCE)
+    _, end = carried_out(world, Verb.Resume)
+    assert (end.code, world.stable_number()) == (Exit.YES, 2)
+
+
+def test_promote_goes_on_from_a_pause_by_hand_to_the_pause_of_the_step():
+    world = served()
+    world.edit_spec(lambda s: s["rollout"].update(steps=[{"weight": 20, "pause": True}]))
+    world.publish(version(2), version(1))
+    world.run(lambda: "candidate" in world.status)
+    carried_out(world, Verb.Pause)
+    _, end = carried_out(world, Verb.Promote)
+    assert (end.code, world.status["candidate"]["weight"]) == (Exit.WAITING, 20)
+
+
+def test_sync_has_come_about_when_it_is_handled():
+    world = served()
+    request, end = carried_out(world, Verb.Sync)
+    assert (request.text, end.code) == (f"sync #{NONCE}", Exit.YES)
+
+
+def test_every_verb_has_its_command():
+    for verb in Verb:
+        assert verb.value.split("-")[0] in COMMANDS
+
+
 @pytest.mark.parametrize("wanted", [None, "2", "v2"])
 def test_retry_goes_to_the_end_of_the_new_rollout(wanted):
     world = rolled_back()
@@ -158,6 +201,8 @@ def test_retry_by_the_whole_revision_name():
     [
         (served, Verb.Promote, None, "nothing to promote: no rollout is running"),
         (served, Verb.PromoteFull, None, "nothing to promote: no rollout is running"),
+        (served, Verb.Pause, None, "nothing to pause: no rollout is running"),
+        (holding, Verb.Resume, None, "it was not paused by hand"),
         (served, Verb.Abort, None, "nothing to abort: no rollout is running"),
         (served, Verb.Retry, None, "nothing to retry: no version was refused or rolled back"),
         (refused, Verb.Retry, "v7", "nothing to retry: version v7 is not among those"),
