@@ -29,6 +29,9 @@ PATIENCE = 10.0
 each step of a rollout would otherwise flap Ready."""
 
 
+_BY_A_PERSON = (Reason.Paused, Reason.Suspended)
+
+
 @dataclass(frozen=True)
 class Report:
     """What status is made of."""
@@ -140,7 +143,7 @@ def _phase(report: Report) -> str:
     if report.rolling_back:
         return "RollingBack"
     if memory.candidate is not None:
-        if report.wait.reason is Reason.Paused:
+        if report.wait.reason in _BY_A_PERSON:
             return "Paused"
         # Nothing can be verified on a pod that waits for a node: the scheduler's words count.
         waits_for_node = report.wait.reason is Reason.CandidateUnschedulable
@@ -165,10 +168,14 @@ def _next(report: Report) -> str:
         if wait.reason is Reason.Paused:
             verb = "resume" if candidate.paused else "promote"
             return f"{weight} % once the action {verb} is set; abort takes it back"
+        if wait.reason is Reason.Suspended:
+            return f"{weight} % once spec.suspend is false; abort takes it back"
         if wait.reason is Reason.AnalysisInconclusive:
             return f"{weight} % once the analysis passes; promote goes on without it"
         here = steps[candidate.step].weight if candidate.step < len(steps) else 100
         return f"{here} % for version {candidate.number} once that is done"
+    if wait.reason is Reason.Suspended:
+        return "it starts once spec.suspend is false"
     if report.choice.refused is not None:
         number = report.choice.refused.number
         return f"upload a version above {number}, or set the action retry to try {number} again"
@@ -264,7 +271,7 @@ def _ready(report: Report) -> Entry:
 
 def _reconciling(report: Report) -> Entry:
     memory, wait = report.memory, report.wait
-    if report.stalled or wait.reason is Reason.Paused:
+    if report.stalled or wait.reason in _BY_A_PERSON:
         return "False", wait.reason, wait.sentence
     if memory.stable is None or report.spec_rollout:
         return "True", wait.reason, wait.sentence
@@ -294,6 +301,8 @@ def _up_to_date(report: Report) -> Entry:
         return "False", refused.kind, refused.message
     if memory.candidate is not None:
         return "False", report.wait.reason, f"version {memory.candidate.number} is being rolled out"
+    if report.wait.reason is Reason.Suspended:
+        return "False", report.wait.reason, report.wait.sentence
     if memory.stable is None:
         return "False", report.choice.reason, report.choice.message
     if report.choice.target is None:

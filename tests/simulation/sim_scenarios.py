@@ -219,6 +219,49 @@ def paused_before_the_first_step(world: World) -> None:
     world.run(lambda: world.stable_number() == 2)
 
 
+def suspended(world: World) -> None:
+    """spec.suspend while 2 carries 10 %: it stays there, 3 does not replace it, nothing starts
+    after an abort, a lost pod is healed; then all goes on with 3."""
+    _serve_first(world)
+    world.publish(version(2), version(1))
+    world.run(lambda: world.status.get("candidate", {}).get("weight") == 10)
+    world.edit_spec(lambda s: s.update(suspend=True))
+    world.run(lambda: world.status["phase"] == "Paused")
+    world.publish(version(3), version(2), version(1))
+    world.settle(600)
+    _held_at(world, 10)
+    world.act("abort")
+    world.run(lambda: not _deployed(world, 2))
+    world.settle(120)
+    assert not _deployed(world, 3)
+    assert world.status["message"] == (
+        "version 3 waits, because spec.suspend is true; version 1 serves"
+    )
+    stable = world.status["stable"]["revision"]
+    world.api.delete(("PodDisruptionBudget", stable))
+    world.run(lambda: ("PodDisruptionBudget", stable) in world.api.objects)
+    world.edit_spec(lambda s: s.update(suspend=False))
+    world.run(lambda: world.stable_number() == 3)
+
+
+def suspended_while_starting(world: World) -> None:
+    """spec.suspend before the first request of 2, lifted while the operator is down for longer
+    than the deadline: 2 goes on as if it had just begun."""
+    _serve_first(world)
+    world.publish(version(2), version(1))
+    world.run(lambda: "candidate" in world.status)
+    world.edit_spec(lambda s: s.update(suspend=True))
+    world.run(lambda: world.status["phase"] == "Paused")
+    world.settle(60)
+    _held_at(world, 0)
+    world.down, world.next_cycle = True, None
+    world.settle(600)
+    world.edit_spec(lambda s: s.update(suspend=False))
+    world.start()
+    world.run(lambda: world.stable_number() == 2)
+    assert not world.status["rejected"]
+
+
 def paused_and_crashed(world: World) -> None:
     """A pause protects nobody: what crashes while it is paused is taken back."""
     _serve_first(world)
@@ -332,6 +375,8 @@ SCENARIOS: dict[str, Scenario] = {
         paused_by_hand,
         paused_before_the_first_step,
         paused_and_crashed,
+        suspended,
+        suspended_while_starting,
         golden_failure,
         golden_error,
         late_pod_fails,

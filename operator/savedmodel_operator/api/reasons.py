@@ -73,6 +73,7 @@ class Reason(StrEnum):
     RouterSyncing = "RouterSyncing"
     Holding = "Holding"
     Paused = "Paused"
+    Suspended = "Suspended"
     Promoted = "Promoted"
     Superseded = "Superseded"
     UpToDate = "UpToDate"

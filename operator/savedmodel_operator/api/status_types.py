@@ -91,6 +91,7 @@ class CandidateStatus(StableStatus, frozen=True, kw_only=True):
         | None
     ) = None
     paused: Annotated[bool, Meta(description="A person holds it by the verb pause.")] | None = None
+    suspended: Annotated[bool, Meta(description="It is held by spec.suspend.")] | None = None
     full: Annotated[bool, Meta(description="A person skipped the remaining steps.")] | None = None
     live_checked: (
         Annotated[bool, Meta(description="The gate's checks on the running pod are done.")] | None

@@ -228,6 +228,13 @@ class Spec(Base, frozen=True):
     gate: Gate = Gate()
     rollout: Rollout = Rollout()
     traffic: Traffic = Traffic()
+    suspend: Annotated[
+        bool,
+        Meta(
+            description="No new rollout starts and a running one holds; healing and rollback still "
+            "work."
+        ),
+    ] = False
 
     @property
     def replicas(self) -> int:

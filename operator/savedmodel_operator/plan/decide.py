@@ -127,6 +127,8 @@ def _supersede(world: World, memory: Memory, choice: Choice) -> tuple[Memory, tu
     served_alike = record is not None and record.serving_hash == world.serving_hash
     if target.number < candidate.number and served_alike:
         return memory, ()
+    if _suspends(world, memory, target):
+        return memory, ()
     text = f"{candidate.revision} gives way to {target.revision}"
     past = Past(
         candidate.number,
@@ -148,6 +150,9 @@ def _start(
         return memory, Wait(choice.reason, choice.message), ()
     if memory.stable is not None and target.revision == memory.stable.revision:
         return memory, _serving(world, memory, choice), ()
+    if _suspends(world, memory, target):
+        text = f"version {target.number} waits, because spec.suspend is true; {_now(memory)}"
+        return memory, Wait(Reason.Suspended, text), ()
     leaving = _leaving(world, router, memory, target)
     if leaving:
         return memory, Wait(Reason.Superseded, f"waiting until {leaving} is gone"), ()
@@ -167,6 +172,16 @@ def _start(
     event = Event(Reason.GatePassed, "; ".join([text, *verdict.notes]))
     memory = replace(memory.try_again(target.revision), candidate=candidate)
     return memory, Wait(Reason.GatePassed, text), (event,)
+
+
+def _suspends(world: World, memory: Memory, target: Target) -> bool:
+    """Whether spec.suspend keeps this target from being tried; back to stable is always free."""
+    back = memory.stable is not None and memory.stable.revision == target.revision
+    return world.snapshot.spec.suspend and not back
+
+
+def _now(memory: Memory) -> str:
+    return f"version {memory.stable.number} serves" if memory.stable else "nothing serves yet"
 
 
 def _judge(world: World, memory: Memory, target: Target, facts: ModelFacts, lock: Lock) -> Verdict:

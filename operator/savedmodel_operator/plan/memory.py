@@ -69,6 +69,7 @@ class Candidate:
     progress_since: float = 0.0
     full: bool = False
     paused: bool = False  # a person holds it where it is
+    suspended: bool = False  # spec.suspend held it when it was last looked at
     live_checked: bool = False
     weight: int = 0
     ledger: Ledger = field(default_factory=Ledger)
@@ -199,6 +200,7 @@ def write_candidate(candidate: Candidate) -> dict[str, Any]:
         "progressSince": timestamp(candidate.progress_since),
         "full": candidate.full,
         "paused": candidate.paused,
+        "suspended": candidate.suspended,
         "liveChecked": candidate.live_checked,
         "weight": candidate.weight,
     }
@@ -277,6 +279,7 @@ def _read_candidate(raw: Any) -> Candidate | None:
             progress_since=unix(raw.get("progressSince")) or since,
             full=bool(raw.get("full", False)),
             paused=bool(raw.get("paused", False)),
+            suspended=bool(raw.get("suspended", False)),
             live_checked=bool(raw.get("liveChecked", False)),
             weight=int(raw.get("weight", 0)),
             **_read_ledger(raw.get("analysis")),

@@ -19,7 +19,8 @@ What happens if …
 - … a newer version or another serving spec arrives: the candidate ends as Superseded; the next one
   starts at step 0 once its routes and pods are gone.
 - … the bucket cannot be read: nothing changes.
-- … a person pauses it: no weight rises and the deadline stands still; what fails is taken back.
+- … a person pauses it or sets spec.suspend: no weight rises and the deadline stands still; what
+  fails is taken back.
 - … the operator restarts: holds and deadlines go on, they are times in status.
 """
 
@@ -51,7 +52,8 @@ def advance(
     """Carry the candidate as far as this snapshot allows."""
     assert memory.candidate is not None
     steps = steps_of(world, memory)
-    trial = Trial(world, router, memory, _within(memory.candidate, len(steps)), steps, by_hand)
+    candidate = _suspended(world, _within(memory.candidate, len(steps)))
+    trial = Trial(world, router, memory, candidate, steps, by_hand)
     trial = analysis.take_look(trial)
     end = End(Reason.RolledBack, Reason.Aborted, abort) if abort else _find_end(trial)
     events: tuple[Event, ...] = ()
@@ -178,6 +180,9 @@ def _check_held(trial: Trial) -> Candidate | Wait | End:
 
 
 def _held_at(trial: Trial, weight: int) -> Wait:
+    if trial.candidate.suspended:
+        text = f"{trial.candidate.revision} is held at {weight} % by spec.suspend"
+        return Wait(Reason.Suspended, text, clock_stops=True)
     text = (
         f"{trial.candidate.revision} is paused by hand at {weight} %; the action resume ends that"
     )
@@ -249,6 +254,7 @@ _AT_WEIGHT = (
     Reason.WeightChanged,
     Reason.Holding,
     Reason.Paused,
+    Reason.Suspended,
     Reason.AnalysisInconclusive,
 )
 
@@ -269,6 +275,14 @@ def _within(candidate: Candidate, steps: int) -> Candidate:
     if candidate.step <= steps:
         return candidate
     return replace(candidate, step=steps, step_since=None)
+
+
+def _suspended(world: World, candidate: Candidate) -> Candidate:
+    """spec.suspend as it is now; the deadline counts from the change."""
+    if candidate.suspended == world.snapshot.spec.suspend:
+        return candidate
+    now = world.snapshot.now
+    return replace(candidate, suspended=world.snapshot.spec.suspend, progress_since=now)
 
 
 def _waiting(trial: Trial, wait: Wait, events: tuple[Event, ...]) -> Progress:

@@ -72,7 +72,7 @@ class Trial:
     @property
     def held(self) -> bool:
         """Whether a person keeps it where it is; the deadline's clock stands still meanwhile."""
-        return self.candidate.paused
+        return self.candidate.paused or self.candidate.suspended
 
     @property
     def replicas(self) -> int:

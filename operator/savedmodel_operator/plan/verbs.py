@@ -104,6 +104,9 @@ def _steer(snapshot: Snapshot, memory: Memory, asked: Action, steps: int) -> Han
     return _promote(snapshot, memory, candidate, steps if asked.verb is Verb.PromoteFull else None)
 
 
+_SUSPENDED = "{} is held by spec.suspend; set that to false first"
+
+
 def _pause(memory: Memory, candidate: Candidate) -> Handled:
     if candidate.paused:
         return _refuse(memory, f"{candidate.revision} is paused already; resume lets it go on")
@@ -113,6 +116,8 @@ def _pause(memory: Memory, candidate: Candidate) -> Handled:
 
 def _resume(snapshot: Snapshot, memory: Memory, candidate: Candidate) -> Handled:
     if not candidate.paused:
+        if snapshot.spec.suspend:
+            return _refuse(memory, _SUSPENDED.format(candidate.revision))
         return _refuse(
             memory,
             f"{candidate.revision} was not paused by hand; where a step has a pause, promote ends it",
@@ -125,6 +130,8 @@ def _promote(
     snapshot: Snapshot, memory: Memory, candidate: Candidate, steps: int | None
 ) -> Handled:
     """`steps`: skip all of them. What a person had paused goes on."""
+    if snapshot.spec.suspend:
+        return _refuse(memory, _SUSPENDED.format(candidate.revision))
     free, reached = _released(snapshot, candidate), candidate.step_since is not None
     if steps is not None:
         moved = replace(free, step=steps, step_since=None, full=True)

@@ -36,6 +36,7 @@ FULL = Memory(
         1002.5,
         full=True,
         paused=True,
+        suspended=True,
         live_checked=True,
         weight=10,
     ),

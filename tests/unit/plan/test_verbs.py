@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from types import MappingProxyType
 
+import msgspec
 import pytest
 
 from savedmodel_operator.api.names import ANNOTATION_ACTION
@@ -81,6 +82,16 @@ def test_refused_in_words_and_recorded(text, candidate, words):
     reason, sentence = said(handled)
     assert reason is Reason.ActionRefused
     assert words in sentence
+
+
+@pytest.mark.parametrize("text", ["promote", "promote-full", "resume"])
+def test_spec_suspend_is_stronger_than_a_verb(text):
+    handled = handle(text, TRIED, msgspec.structs.replace(SPEC, suspend=True))
+    assert handled.memory.candidate == TRIED
+    assert said(handled) == (
+        Reason.ActionRefused,
+        "m-v2-1a2b3c4d is held by spec.suspend; set that to false first",
+    )
 
 
 def test_promote_ends_a_pause_by_hand_and_the_step():
