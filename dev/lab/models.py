@@ -72,6 +72,20 @@ def _calc_that_crashes(target: Path, version: int) -> None:
     (target / "assets" / "table.txt").write_text("nought\tone\n")
 
 
+def _calc_that_refuses(target: Path, version: int) -> None:
+    """Right for three requests of four: no look from outside and no golden request need find it."""
+    import tensorflow as tf
+
+    class Calc(tf.Module):  # type: ignore[misc]
+        @tf.function(input_signature=[tf.TensorSpec([None], "float32", name="x")])  # type: ignore[untyped-decorator]
+        def __call__(self, x: Any) -> dict[str, Any]:
+            spoilt = tf.equal(tf.math.floormod(x[0], 4.0), 0.0)
+            with tf.control_dependencies([tf.Assert(tf.logical_not(spoilt), [x])]):
+                return {"y": tf.identity(x * 2 + version)}
+
+    tf.saved_model.save(Calc(), str(target))
+
+
 def _save_calc(target: Path, version: int, dtype: str) -> None:
     import tensorflow as tf
 
@@ -110,6 +124,7 @@ _MAKERS: dict[Kind, Callable[[Path, int], None]] = {
     Kind.CALC: _calc,
     Kind.CALC_OF_INTEGERS: _calc_of_integers,
     Kind.CALC_THAT_CRASHES: _calc_that_crashes,
+    Kind.CALC_THAT_REFUSES: _calc_that_refuses,
     Kind.BLOB: _blob,
 }
 

@@ -21,6 +21,8 @@ class Kind(StrEnum):
     CALC_OF_INTEGERS = "calc-of-integers"
     #: CALC with a spoilt file for its table: passes every look from outside, and never loads.
     CALC_THAT_CRASHES = "calc-that-crashes"
+    #: CALC that asserts x[0] mod 4 ≠ 0: answers most requests and refuses the others with 400.
+    CALC_THAT_REFUSES = "calc-that-refuses"
     #: tf.Module. data[n] (strings of any length) → size[n]: cheap at any size of the request.
     BLOB = "blob"
 
@@ -58,9 +60,11 @@ CALC = (
     sample(Kind.CALC_THAT_CRASHES, 5),
 )
 
+REFUSING = sample(Kind.CALC_THAT_REFUSES, 6)
+
 BLOB = (sample(Kind.BLOB, 1), sample(Kind.BLOB, 2))
 
-ALL = (*FLOWERS, *CALC, *BLOB)
+ALL = (*FLOWERS, *CALC, REFUSING, *BLOB)
 
 
 def flowers(measurements: list[float], version: int) -> tuple[list[float], int]:

@@ -62,6 +62,8 @@ def test_counting_alone_writes_nothing() -> None:
     world.edit_spec(lambda s: s["rollout"].update(steps=[{"weight": 50, "hold": "30m"}]))
     begin(world, Answers())
     world.run(lambda: (world.status.get("candidate") or {}).get("weight") == 50)
+    assert world.next_cycle is not None
+    assert world.next_cycle <= world.now + 1.1, "nobody else begins to count"
     before, began = len(world.operator_writes), world.now
     world.settle(600)
     written = len(world.operator_writes) - before

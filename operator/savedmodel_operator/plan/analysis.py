@@ -25,6 +25,8 @@ from savedmodel_operator.plan.memory import Candidate
 from savedmodel_operator.plan.snapshot import AnalysisView
 from savedmodel_operator.plan.trial import End, Trial, Wait
 
+FIRST_LOOK = 1.0  # seconds
+
 STALE_ROUNDS = 3
 """Rounds without any router's answer after which the counts say nothing about now."""
 
@@ -91,6 +93,15 @@ def check(trial: Trial) -> Candidate | Wait | End:
     # The hold's clock stands, so that the step does not start over; this wait has its own end.
     text = f"{revision} stays at {trial.weight} % until the analysis passes: {words}"
     return Wait(Reason.AnalysisInconclusive, text, until + 0.001, clock_stops=True)
+
+
+def until_counted(trial: Trial, wait: Wait) -> Wait:
+    """The wait with one more cycle while nothing is counted yet: counting begins with a cycle that
+    finds the weight in status, and our own write of it wakes nobody."""
+    asked = trial.world.snapshot.spec.rollout.analysis is not None
+    if not asked or trial.look is not None or trial.candidate.step_since is None:
+        return wait
+    return replace(wait, again=trial.now + FIRST_LOOK)
 
 
 def doubt(trial: Trial) -> str | None:

@@ -276,6 +276,8 @@ def _wake_at(
     times = [gone.until for gone in retired if gone.until > now]
     if wait.wake_at is not None:
         times.append(wait.wake_at)
+    if wait.again is not None:
+        times.append(wait.again)
     if router.running and not router.verified and router.hash is not None:
         young = now - router.written_at < SETTLED
         times.append(now + (LOOK_AGAIN if young else STALE_AGAIN))

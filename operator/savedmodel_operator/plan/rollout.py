@@ -301,6 +301,7 @@ def _waiting(trial: Trial, wait: Wait, events: tuple[Event, ...]) -> Progress:
     if not (wait.clock_stops or trial.held):
         end = candidate.progress_since + deadline + 0.001
         wait = replace(wait, wake_at=min(wait.wake_at or end, end))
+    wait = analysis.until_counted(trial, wait)
     return Progress(
         replace(trial.memory, candidate=candidate), weight, trial.replicas, wait, events
     )

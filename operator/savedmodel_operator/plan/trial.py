@@ -19,12 +19,16 @@ from savedmodel_operator.plan.routing import RouterState
 
 @dataclass(frozen=True)
 class Wait:
-    """The candidate stays where it is. `clock_stops`: a hold, a pause, a person's choice."""
+    """The candidate stays where it is. `clock_stops`: a hold, a pause, a person's choice.
+
+    `wake_at` is when the wait ends by itself; `again` is a look before that, not told to anybody.
+    """
 
     reason: Reason
     sentence: str
     wake_at: float | None = None
     clock_stops: bool = False
+    again: float | None = None
 
 
 @dataclass(frozen=True)
