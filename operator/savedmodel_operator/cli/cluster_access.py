@@ -38,6 +38,9 @@ FAILURES = 5
 """Watch requests in a row that may fail (an API server restarts) before the command gives up; the
 pauses between them make 0.5 + 1 + 2 + 4 = 7.5 seconds."""
 
+QUICK = 0.5
+"""Seconds within which a watch that ends without a word has failed: one is asked for 1 and more."""
+
 _IN_POD = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 
 
@@ -180,7 +183,7 @@ class Cluster:
         name, at, failures = first["metadata"]["name"], _version(first), 0
         while True:
             try:
-                for body in self._watch(MODELS, f"metadata.name={name}", at, deadline):
+                for body in self._changes(name, at, deadline):
                     at, failures = _version(body), 0
                     yield body
             except _Expired:
@@ -192,6 +195,16 @@ class Cluster:
                 if failures == FAILURES:
                     raise NoAnswer(str(error)) from error
                 time.sleep(deadline.left(2.0 ** (failures - 2)))
+
+    def _changes(self, name: str, at: str, deadline: Deadline) -> Iterator[Body]:
+        """One watch request; one that ends at once is a failure, or it would be asked for in
+        a busy loop."""
+        began, quiet = time.monotonic(), True
+        for body in self._watch(MODELS, f"metadata.name={name}", at, deadline):
+            quiet = False
+            yield body
+        if quiet and time.monotonic() - began < QUICK:
+            raise _Away("the API server ends each watch at once")
 
     def event_mark(self, name: str) -> str | None:
         """From where to read the object's Events; None where we may not."""

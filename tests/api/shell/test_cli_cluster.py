@@ -169,6 +169,20 @@ def test_abort_and_retry(savedmodel, play):
     assert savedmodel("promote", "flowers", "--full", "--wait")[0] == 0
 
 
+def test_pause_sync_and_resume(savedmodel, play):
+    operator = play(holding())
+    process = savedmodel.start("pause", "flowers", "--wait")
+    until(operator.action)
+    operator.start()
+    code, out, err = ended(process)
+    assert (code, err) == (0, "")
+    assert out.endswith("stays where it is until resume or promote\n")
+    assert savedmodel("status", "flowers", "--wait")[0] == 3
+    assert savedmodel("sync", "flowers", "--wait")[0] == 0
+    assert operator.body()["status"]["candidate"]["weight"] == 10
+    assert savedmodel("resume", "flowers", "--wait") == (0, "yes: version 2 serves\n", "")
+
+
 def test_the_operator_refuses_what_was_aimed_at_a_step_that_is_over(savedmodel, play):
     operator = play(paused(20, 50))
     process = savedmodel.start("promote", "flowers", "--wait")
