@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from api.shell.played_operator import PlayedOperator
+from api.shell.test_shell_process import MODEL, Operator
 from unit.cli.cluster_stories import holding, paused, refused, served
 
 pytestmark = pytest.mark.api
@@ -289,3 +290,27 @@ def test_who_may_not_read_events_learns_the_outcome(as_role, play):
     operator.start()
     person = as_role("get", "list", "watch", "patch")
     assert person("promote", "flowers", "--wait") == (0, "yes: version 2 serves\n", "")
+
+
+@pytest.fixture
+def operator(kubeconfig, namespace, crd, tmp_path):
+    """The real operator, as a process of its own."""
+    replica = Operator(kubeconfig, namespace, tmp_path)
+    yield replica
+    if replica.process.poll() is None:
+        replica.end(signal.SIGKILL)
+
+
+def test_with_the_real_operator(savedmodel, operator, api, models):
+    """Nothing can be tried without a node and a bucket; what it says and handles is real."""
+    api.call("POST", models, MODEL).accepted()
+    operator.ready()
+    code, out, err = savedmodel("sync", "flowers", "--wait", "--timeout", "30s")
+    assert (code, err) == (0, "")
+    found = api.call("GET", f"{models}/flowers").accepted()
+    asked = found["metadata"]["annotations"]["savedmodel.dev/action"]
+    assert found["status"]["lastHandledAction"] == asked
+    code, out, _ = savedmodel("status", "flowers")
+    assert code == 1
+    assert "source  " in out
+    assert savedmodel("abort", "flowers", "--wait")[0] == 1
