@@ -14,10 +14,11 @@ from typing import Any
 from savedmodel_operator.api import names
 from savedmodel_operator.api.reasons import Reason
 from savedmodel_operator.api.source import VersionView
+from savedmodel_operator.api.types import Pinned
 from savedmodel_operator.plan import memory as memories
 from savedmodel_operator.plan.children import World
 from savedmodel_operator.plan.health import find_complaint
-from savedmodel_operator.plan.memory import Memory
+from savedmodel_operator.plan.memory import Candidate, Memory, Rejection
 from savedmodel_operator.plan.routing import Retired, RouterState
 from savedmodel_operator.plan.target import Choice
 from savedmodel_operator.plan.trial import Wait, steps_of
@@ -60,7 +61,13 @@ class Report:
     def spec_rollout(self) -> bool:
         """Whether the candidate differs from stable by the spec and not by the bucket."""
         stable, candidate = self.memory.stable, self.memory.candidate
-        return bool(stable and candidate and stable.number == candidate.number)
+        pinned = self.world.snapshot.spec.versions.pinned is not None
+        return bool(stable and candidate and (pinned or stable.number == candidate.number))
+
+    @property
+    def pinned_refused(self) -> Rejection | None:
+        """Git names a version that is refused: that waits for a person."""
+        return self.choice.refused if self.world.snapshot.spec.versions.pinned else None
 
     @property
     def stalled(self) -> bool:
@@ -151,31 +158,38 @@ def _phase(report: Report) -> str:
     return "Serving" if memory.stable is not None else "Pending"
 
 
+def _next_of(report: Report, candidate: Candidate) -> str:
+    wait = report.wait
+    steps = steps_of(report.world, report.memory)
+    rest = steps[candidate.step + 1 :]
+    weight = rest[0].weight if rest else 100
+    if wait.reason is Reason.Holding and wait.wake_at is not None:
+        moment = memories.timestamp(wait.wake_at)[11:19]
+        step = steps[candidate.step] if candidate.step < len(steps) else None
+        if step is not None and step.pause:
+            return f"pause at {step.weight} % from {moment} UTC until the action promote"
+        asked = report.world.snapshot.spec.rollout.analysis is not None
+        return f"{weight} % at {moment} UTC" + (" if the analysis passes" if asked else "")
+    if wait.reason is Reason.Paused:
+        verb = "resume" if candidate.paused else "promote"
+        return f"{weight} % once the action {verb} is set; abort takes it back"
+    if wait.reason is Reason.Suspended:
+        return f"{weight} % once spec.suspend is false; abort takes it back"
+    if wait.reason is Reason.AnalysisInconclusive:
+        return f"{weight} % once the analysis passes; promote goes on without it"
+    here = steps[candidate.step].weight if candidate.step < len(steps) else 100
+    return f"{here} % for version {candidate.number} once that is done"
+
+
 def _next(report: Report) -> str:
     memory, snapshot = report.memory, report.world.snapshot
-    candidate, wait = memory.candidate, report.wait
-    if candidate is not None:
-        steps = steps_of(report.world, memory)
-        rest = steps[candidate.step + 1 :]
-        weight = rest[0].weight if rest else 100
-        if wait.reason is Reason.Holding and wait.wake_at is not None:
-            moment = memories.timestamp(wait.wake_at)[11:19]
-            step = steps[candidate.step] if candidate.step < len(steps) else None
-            if step is not None and step.pause:
-                return f"pause at {step.weight} % from {moment} UTC until the action promote"
-            asked = snapshot.spec.rollout.analysis is not None
-            return f"{weight} % at {moment} UTC" + (" if the analysis passes" if asked else "")
-        if wait.reason is Reason.Paused:
-            verb = "resume" if candidate.paused else "promote"
-            return f"{weight} % once the action {verb} is set; abort takes it back"
-        if wait.reason is Reason.Suspended:
-            return f"{weight} % once spec.suspend is false; abort takes it back"
-        if wait.reason is Reason.AnalysisInconclusive:
-            return f"{weight} % once the analysis passes; promote goes on without it"
-        here = steps[candidate.step].weight if candidate.step < len(steps) else 100
-        return f"{here} % for version {candidate.number} once that is done"
-    if wait.reason is Reason.Suspended:
+    if memory.candidate is not None:
+        return _next_of(report, memory.candidate)
+    if report.wait.reason is Reason.Suspended:
         return "it starts once spec.suspend is false"
+    pinned = snapshot.spec.versions.pinned
+    if pinned is not None:
+        return _next_pinned(report, pinned)
     if report.choice.refused is not None:
         number = report.choice.refused.number
         return f"upload a version above {number}, or set the action retry to try {number} again"
@@ -184,6 +198,15 @@ def _next(report: Report) -> str:
             f"a version above {memory.stable.number} in {snapshot.spec.source.uri} starts a rollout"
         )
     return f"the first complete version in {snapshot.spec.source.uri} is served"
+
+
+def _next_pinned(report: Report, pinned: Pinned) -> str:
+    if report.choice.refused is not None:
+        number = report.choice.refused.number
+        return f"pin another version, or set the action retry to try {number} again"
+    if report.choice.missing is not None or report.memory.stable is None:
+        return f"version {pinned.number} starts once it is complete in the bucket"
+    return "another version in versions.pinned starts a rollout"
 
 
 def _version(report: Report, version: VersionView) -> dict[str, Any]:
@@ -273,6 +296,8 @@ def _reconciling(report: Report) -> Entry:
     memory, wait = report.memory, report.wait
     if report.stalled or wait.reason in _BY_A_PERSON:
         return "False", wait.reason, wait.sentence
+    if report.choice.missing is not None:
+        return "True", Reason.PinnedMissing, report.choice.missing
     if memory.stable is None or report.spec_rollout:
         return "True", wait.reason, wait.sentence
     if _ready(report)[0] == "False":
@@ -283,6 +308,8 @@ def _reconciling(report: Report) -> Entry:
 def _stalled(report: Report) -> Entry:
     if report.stalled:
         return "True", report.wait.reason, report.wait.sentence
+    if report.pinned_refused is not None:
+        return "True", report.pinned_refused.kind, report.pinned_refused.message
     if report.conflicts:
         text = "; ".join(report.conflicts)
         return "True", Reason.ConflictingWriter, f"others keep changing what is put back: {text}"
@@ -297,6 +324,8 @@ def _rolling_out(report: Report) -> Entry:
 
 def _up_to_date(report: Report) -> Entry:
     refused, memory = report.choice.refused, report.memory
+    if report.choice.missing is not None:
+        return "False", Reason.PinnedMissing, report.choice.missing
     if refused is not None:
         return "False", refused.kind, refused.message
     if memory.candidate is not None:
@@ -307,7 +336,9 @@ def _up_to_date(report: Report) -> Entry:
         return "False", report.choice.reason, report.choice.message
     if report.choice.target is None:
         return "False", report.choice.reason, report.choice.message
-    return "True", Reason.UpToDate, f"version {memory.stable.number} is the newest complete one"
+    pinned = report.world.snapshot.spec.versions.pinned is not None
+    what = "the pinned one" if pinned else "the newest complete one"
+    return "True", Reason.UpToDate, f"version {memory.stable.number} is {what}"
 
 
 def _source_ready(report: Report) -> Entry:

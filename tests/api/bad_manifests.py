@@ -111,8 +111,8 @@ CASES: dict[str, Case] = {
         ("must be the name of one object without '/', for example _SUCCESS",),
     ),
     "policy of later": (
-        {"spec.versions.policy": "Pinned"},
-        ('spec.versions.policy: Unsupported value: "Pinned": supported values: "Latest"',),
+        {"spec.versions.policy": "Newest"},
+        ('spec.versions.policy: Unsupported value: "Newest": supported values: "Latest", "Pinned"',),
     ),
     "image with a space": (
         {"spec.serving.image": "tensorflow serving"},
@@ -320,6 +320,27 @@ CASES: dict[str, Case] = {
             "spec.rollout.analysis": {"maxLatencyRatio": {"p99": "0.5"}},
         },
         ("must be a number of at least 1 as a string",),
+    ),
+    "pinned without a version": (
+        {"spec.versions.policy": "Pinned"},
+        ("set versions.pinned.number with policy: Pinned",),
+    ),
+    "a version without pinning": (
+        {"spec.versions.pinned": {"number": 3}},
+        ("leave versions.pinned out with policy: Latest",),
+    ),
+    "pinned to a negative number": (
+        {"spec.versions": {"policy": "Pinned", "pinned": {"number": -1}}},
+        ("spec.versions.pinned.number", "greater than or equal to 0"),
+    ),
+    "pinned to half a fingerprint": (
+        {
+            "spec.versions": {
+                "policy": "Pinned",
+                "pinned": {"number": 1, "fingerprint": "sha256:ab"},
+            }
+        },
+        ("must be sha256: and 64 hexadecimal digits, as in status.versions",),
     ),
     "provider of later": (
         {"spec.traffic.provider": "Gateway"},

@@ -158,7 +158,8 @@ def test_abort_while_idle_changes_nothing_and_says_so() -> None:
     world.settle(30)
     assert world.status["stable"] == stable
     assert world.status["rejected"] == []
-    assert ("ActionRefused", "nothing to abort: no rollout is running") in world.events
+    text = "nothing to abort: no rollout is running; nothing was changed"
+    assert ("ActionRefused", text) in world.events
 
 
 def test_an_action_that_was_there_first_is_recorded_only() -> None:

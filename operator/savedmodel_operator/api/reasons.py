@@ -76,6 +76,7 @@ class Reason(StrEnum):
     Suspended = "Suspended"
     Promoted = "Promoted"
     Superseded = "Superseded"
+    PinnedMissing = "PinnedMissing"
     UpToDate = "UpToDate"
     Rejected = "Rejected"
     RolledBack = "RolledBack"

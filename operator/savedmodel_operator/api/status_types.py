@@ -91,6 +91,10 @@ class CandidateStatus(StableStatus, frozen=True, kw_only=True):
         | None
     ) = None
     paused: Annotated[bool, Meta(description="A person holds it by the verb pause.")] | None = None
+    returning: (
+        Annotated[bool, Meta(description="It was stable before and comes back without steps.")]
+        | None
+    ) = None
     suspended: Annotated[bool, Meta(description="It is held by spec.suspend.")] | None = None
     full: Annotated[bool, Meta(description="A person skipped the remaining steps.")] | None = None
     live_checked: (

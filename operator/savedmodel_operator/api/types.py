@@ -53,6 +53,7 @@ __all__ = [
     "LocalObjectReference",
     "Ops",
     "Options",
+    "Pinned",
     "Pod",
     "Resources",
     "Rollout",
@@ -172,13 +173,46 @@ class Source(Base, frozen=True):
     ) = None
 
 
+class Pinned(Base, frozen=True):
+    """The one version that is wanted."""
+
+    number: Annotated[
+        int, Meta(ge=0, le=INT64_MAX, description="Number of the version's directory.")
+    ]
+    fingerprint: (
+        Annotated[
+            str,
+            Meta(
+                pattern=r"^sha256:[0-9a-f]{64}$",
+                max_length=71,
+                description="Its exact bytes, as in status.versions; left out: those that served "
+                "here before, else those in the bucket.",
+            ),
+        ]
+        | None
+    ) = None
+
+
 class Versions(Base, frozen=True):
     """Which version is wanted."""
 
+    RULES = (
+        (
+            "(self.policy == 'Pinned') == has(self.pinned)",
+            "set versions.pinned.number with policy: Pinned, and leave versions.pinned out with "
+            "policy: Latest",
+        ),
+    )
+
     policy: Annotated[
-        Literal["Latest"],
-        Meta(description="Latest: only the highest complete number is ever a candidate."),
+        Literal["Latest", "Pinned"],
+        Meta(
+            description="Latest: only the highest complete number is ever a candidate. Pinned: the "
+            "version that `pinned` names, also a lower one; one that was stable here before comes "
+            "back at once, without steps."
+        ),
     ] = "Latest"
+    pinned: Pinned | None = None
 
 
 class Router(Base, frozen=True):

@@ -38,6 +38,7 @@ PATTERN_WORDS: Mapping[str, str] = {
     r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$": (
         "must be a name of lower-case letters, digits and '-', with a letter or digit at both ends"
     ),
+    r"^sha256:[0-9a-f]{64}$": "must be sha256: and 64 hexadecimal digits, as in status.versions",
     r"^[^\s]+$": "must be an image reference without spaces, for example registry.example/team/image:1.2",
     r"^[A-Za-z_][A-Za-z0-9_.>/-]*$": (
         "must be the name of an op as the graph has it, for example Addons>GeluOp"

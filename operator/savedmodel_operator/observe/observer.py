@@ -10,8 +10,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
+
 from savedmodel_operator.api.parse import Meta, parse, parse_meta
-from savedmodel_operator.api.types import Spec
+from savedmodel_operator.api.types import Gate, Spec
 from savedmodel_operator.cluster.cache import ChildCache, Owner
 from savedmodel_operator.cluster.clock import ServerClock
 from savedmodel_operator.cluster.objects import ObjectCache
@@ -60,7 +62,7 @@ class Observer:
             annotations=meta.annotations,
             spec=spec,
             status=meta.status,
-            source=self.sources.view(key, meta.uid, spec.source, _kept(meta.status)),
+            source=self.sources.view(key, meta.uid, spec.source, _kept(meta.status, spec)),
             settings=self.settings,
             objects={c.key: c for c in children},
             router=self.routers.view(key, children),
@@ -93,10 +95,18 @@ def _question(meta: Meta, spec: Spec) -> Question:
     return Question(
         model_name=spec.model_name or meta.name,
         tags=spec.serving.options.tags,
-        gate=spec.gate,
+        gate=_gate(meta.status, spec),
         candidate=_revision(meta.status, "candidate"),
         stable=_revision(meta.status, "stable"),
     )
+
+
+def _gate(status: Mapping[str, Any], spec: Spec) -> Gate:
+    """A revision that comes back is not held to agree with the one that it replaces."""
+    candidate = status.get("candidate")
+    if isinstance(candidate, Mapping) and candidate.get("returning"):
+        return msgspec.structs.replace(spec.gate, agreement=None)
+    return spec.gate
 
 
 def _revision(status: Mapping[str, Any], role: str) -> str | None:
@@ -105,9 +115,10 @@ def _revision(status: Mapping[str, Any], role: str) -> str | None:
     return None if revision is None else str(revision)
 
 
-def _kept(status: Mapping[str, Any]) -> list[int]:
-    """Numbers that are looked at however old they are: stable and candidate."""
+def _kept(status: Mapping[str, Any], spec: Spec) -> list[int]:
+    """Numbers that are looked at however old they are: stable, candidate and the pinned one."""
     entries = (status.get("stable"), status.get("candidate"))
-    return [
+    pinned = [spec.versions.pinned.number] if spec.versions.pinned else []
+    return pinned + [
         e["number"] for e in entries if isinstance(e, Mapping) and isinstance(e.get("number"), int)
     ]

@@ -125,7 +125,8 @@ def _supersede(world: World, memory: Memory, choice: Choice) -> tuple[Memory, tu
         return memory, ()
     record = world.revision(candidate.revision).record
     served_alike = record is not None and record.serving_hash == world.serving_hash
-    if target.number < candidate.number and served_alike:
+    latest = world.snapshot.spec.versions.pinned is None
+    if latest and target.number < candidate.number and served_alike:
         return memory, ()
     if _suspends(world, memory, target):
         return memory, ()
@@ -153,7 +154,8 @@ def _start(
     if _suspends(world, memory, target):
         text = f"version {target.number} waits, because spec.suspend is true; {_now(memory)}"
         return memory, Wait(Reason.Suspended, text), ()
-    leaving = _leaving(world, router, memory, target)
+    returning = _returns(world, target)
+    leaving = _leaving(world, router, memory, target, returning)
     if leaving:
         return memory, Wait(Reason.Superseded, f"waiting until {leaving} is gone"), ()
     if target.facts is None or target.lock is None:
@@ -166,9 +168,16 @@ def _start(
         return _refuse(world, memory, target, verdict.reason, verdict.message)
     now = world.snapshot.now
     candidate = Candidate(
-        target.number, target.fingerprint, target.revision, since=now, progress_since=now
+        target.number,
+        target.fingerprint,
+        target.revision,
+        since=now,
+        progress_since=now,
+        returning=returning and memory.stable is not None,
     )
     text = f"{target.revision} passed the gate and is started"
+    if candidate.returning:
+        text = f"{target.revision} was stable here before and comes back at once"
     event = Event(Reason.GatePassed, "; ".join([text, *verdict.notes]))
     memory = replace(memory.try_again(target.revision), candidate=candidate)
     return memory, Wait(Reason.GatePassed, text), (event,)
@@ -177,7 +186,13 @@ def _start(
 def _suspends(world: World, memory: Memory, target: Target) -> bool:
     """Whether spec.suspend keeps this target from being tried; back to stable is always free."""
     back = memory.stable is not None and memory.stable.revision == target.revision
-    return world.snapshot.spec.suspend and not back
+    return world.snapshot.spec.suspend and not (back or _returns(world, target))
+
+
+def _returns(world: World, target: Target) -> bool:
+    """Pinned, and stable here before: the way back takes no steps."""
+    pinned = world.snapshot.spec.versions.pinned is not None
+    return pinned and bool(world.revision(target.revision).annotation(names.ANNOTATION_PROMOTED_AT))
 
 
 def _now(memory: Memory) -> str:
@@ -202,15 +217,20 @@ def _serving(world: World, memory: Memory, choice: Choice) -> Wait:
     text = (
         f"version {memory.stable.number} serves on {ready} of {world.snapshot.spec.replicas} pods"
     )
+    if choice.missing is not None:
+        text += f"; {choice.missing}"
     if choice.refused is not None:
         text += f"; version {choice.refused.number} stays out: {choice.refused.message}"
     return Wait(Reason.Serving, text)
 
 
-def _leaving(world: World, router: RouterState, memory: Memory, target: Target) -> str | None:
-    """A revision that ended as candidate and is not gone yet. A former stable in its delay may stay."""
+def _leaving(
+    world: World, router: RouterState, memory: Memory, target: Target, returning: bool
+) -> str | None:
+    """A revision that ended as candidate and is not gone yet, for a return one that still has
+    traffic. A former stable in its delay may stay."""
     for gone in find_retired(world, memory):
-        ended = any(
+        ended = not returning and any(
             p.revision == gone.view.name and p.outcome is not Reason.Promoted
             for p in memory.history
         )

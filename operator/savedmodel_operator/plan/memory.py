@@ -69,6 +69,7 @@ class Candidate:
     progress_since: float = 0.0
     full: bool = False
     paused: bool = False  # a person holds it where it is
+    returning: bool = False  # stable here before and pinned: no steps
     suspended: bool = False  # spec.suspend held it when it was last looked at
     live_checked: bool = False
     weight: int = 0
@@ -201,6 +202,7 @@ def write_candidate(candidate: Candidate) -> dict[str, Any]:
         "full": candidate.full,
         "paused": candidate.paused,
         "suspended": candidate.suspended,
+        "returning": candidate.returning,
         "liveChecked": candidate.live_checked,
         "weight": candidate.weight,
     }
@@ -280,6 +282,7 @@ def _read_candidate(raw: Any) -> Candidate | None:
             full=bool(raw.get("full", False)),
             paused=bool(raw.get("paused", False)),
             suspended=bool(raw.get("suspended", False)),
+            returning=bool(raw.get("returning", False)),
             live_checked=bool(raw.get("liveChecked", False)),
             weight=int(raw.get("weight", 0)),
             **_read_ledger(raw.get("analysis")),

@@ -1,27 +1,36 @@
-"""Which revision is wanted: the highest complete version under the present serving inputs. Pure.
+"""Which revision is wanted: the highest complete version, or the pinned one. Pure.
 
     highest complete version ──┬── not refused ──────────────────────────► target
                                └── refused ─► stable's own version under the present inputs
                                               (a new flag still rolls out) ─► target or none
 
-A lower number never replaces a higher one by itself, and a serving version that vanished from the
-bucket or was overwritten there goes on serving from its lock.
+    pinned ─► stable, candidate, a former stable, the bucket: the first that is this version
+
+Under Latest a lower number never replaces a higher one by itself, and a serving version that
+vanished from the bucket or was overwritten there goes on serving from its lock.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import msgspec
 
 from savedmodel_operator.api import names
 from savedmodel_operator.api.reasons import Reason
 from savedmodel_operator.api.source import Lock, VersionView
-from savedmodel_operator.api.types import Spec
+from savedmodel_operator.api.types import Pinned, Spec
 from savedmodel_operator.plan.children import World
-from savedmodel_operator.plan.memory import JUDGED_BY, Memory, Rejection
+from savedmodel_operator.plan.memory import (
+    JUDGED_BY,
+    Candidate,
+    Memory,
+    Rejection,
+    Stable,
+    unix,
+)
 from savedmodel_operator.savedmodel.facts import ModelFacts
 from savedmodel_operator.workload.lock import read_lock
 
@@ -46,6 +55,7 @@ class Choice:
     reason: Reason
     message: str
     refused: Rejection | None = None
+    missing: str | None = None  # why the pinned version cannot be had
 
 
 def gate_hash(spec: Spec) -> str:
@@ -59,6 +69,8 @@ def gate_hash(spec: Spec) -> str:
 def choose(world: World, memory: Memory) -> Choice:
     """The revision that is wanted now."""
     spec, source = world.snapshot.spec, world.snapshot.source
+    if spec.versions.pinned is not None:
+        return _choose_pinned(world, memory, spec.versions.pinned)
     newest = next((v for v in source.versions if v.complete), None)
     stable = memory.stable
     refused: Rejection | None = None
@@ -81,9 +93,66 @@ def choose(world: World, memory: Memory) -> Choice:
     return _stable_again(world, memory, refused)
 
 
+def _choose_pinned(world: World, memory: Memory, pinned: Pinned) -> Choice:
+    """What holds or held the traffic here first, then the bucket; no high-water mark."""
+    held = (memory.stable, memory.candidate, *formers(world))
+    here = next((h for h in held if h is not None and _is_pinned(h, pinned)), None)
+    listed = next((v for v in world.snapshot.source.versions if _is_pinned(v, pinned)), None)
+    if here is not None:
+        target = _of_held(world, here)
+    elif listed is not None and listed.complete:
+        target = _of_version(world, listed)
+    else:
+        missing = _why_missing(world, pinned)
+        if memory.stable is None:
+            reason = Reason.PinnedMissing if world.source_seen else world.snapshot.source.reason
+            return Choice(None, reason, missing, missing=missing)
+        return replace(_stable_again(world, memory, None), missing=missing)
+    files = world.snapshot.golden
+    refused = find_refusal(memory, target, gate_hash(world.snapshot.spec), files)
+    if refused is None or _serves(memory, target):
+        return Choice(target, Reason.Complete, f"version {target.number} is pinned")
+    if memory.stable is None or here is memory.stable:
+        return Choice(None, refused.kind, refused.message, refused)
+    return _stable_again(world, memory, refused)
+
+
+def _serves(memory: Memory, target: Target) -> bool:
+    return memory.stable is not None and memory.stable.revision == target.revision
+
+
+def _is_pinned(held: Stable | Candidate | VersionView, pinned: Pinned) -> bool:
+    same = pinned.fingerprint in (None, held.fingerprint)
+    return held.number == pinned.number and same
+
+
+def _why_missing(world: World, pinned: Pinned) -> str:
+    source = world.snapshot.source
+    listed = next((v for v in source.versions if v.number == pinned.number), None)
+    name = f"version {pinned.number}, which versions.pinned names,"
+    if listed is None:
+        return f"{name} is not in {world.snapshot.spec.source.uri}: {source.message}"
+    if pinned.fingerprint not in (None, listed.fingerprint):
+        return f"{name} has other bytes in the bucket: {listed.fingerprint or 'not read yet'}"
+    return f"{name} is not complete: {listed.message}"
+
+
+def formers(world: World) -> tuple[Stable, ...]:
+    """Revisions that were stable here and whose record is kept: those under the present serving
+    inputs first, then the latest."""
+    found = []
+    for view in world.revisions.values():
+        since = unix(view.annotation(names.ANNOTATION_PROMOTED_AT))
+        if since is not None and view.record is not None:
+            same = view.record.serving_hash == world.serving_hash
+            held = Stable(view.record.number, view.record.fingerprint, view.name, since)
+            found.append((same, since, held))
+    return tuple(held for _, _, held in sorted(found, key=lambda f: f[:2], reverse=True))
+
+
 def _stable_again(world: World, memory: Memory, refused: Rejection | None) -> Choice:
     assert memory.stable is not None
-    target = _of_stable(world, memory)
+    target = _of_held(world, memory.stable)
     gate, files = gate_hash(world.snapshot.spec), world.snapshot.golden
     again = find_refusal(memory, target, gate, files)
     if again is not None and target.revision != memory.stable.revision:
@@ -127,10 +196,8 @@ def _of_version(world: World, version: VersionView) -> Target:
     )
 
 
-def _of_stable(world: World, memory: Memory) -> Target:
-    """Stable's identity under the present serving inputs; bytes by its own lock if need be."""
-    stable = memory.stable
-    assert stable is not None
+def _of_held(world: World, stable: Stable | Candidate) -> Target:
+    """This identity under the present serving inputs; bytes by its own lock if need be."""
     view = world.revision(stable.revision)
     wanted = world.serving_hash
     revision = (

@@ -105,5 +105,8 @@ def replicas_at(weight: int, replicas: int) -> int:
 
 
 def steps_of(world: World, memory: Memory) -> tuple[Step, ...]:
-    """The first revision takes no steps: there is nobody to share traffic with."""
-    return world.snapshot.spec.rollout.steps if memory.stable is not None else ()
+    """The first revision takes no steps: there is nobody to share traffic with. Nor does one that
+    was stable here before and was pinned to come back."""
+    if memory.stable is None or (memory.candidate is not None and memory.candidate.returning):
+        return ()
+    return world.snapshot.spec.rollout.steps

@@ -37,6 +37,7 @@ FULL = Memory(
         full=True,
         paused=True,
         suspended=True,
+        returning=True,
         live_checked=True,
         weight=10,
     ),
