@@ -112,8 +112,13 @@ class Seen:
 
     @property
     def paused(self) -> bool:
-        """Whether a rollout waits for a person."""
-        return self.phase == "Paused"
+        """Whether a rollout, or its start, waits for a person."""
+        return self.phase == "Paused" or self.suspended
+
+    @property
+    def suspended(self) -> bool:
+        """Whether spec.suspend is what it waits for."""
+        return self.condition("UpToDate")[1] == Reason.Suspended
 
     @property
     def held(self) -> bool:
@@ -155,6 +160,8 @@ def stand(seen: Seen) -> Standing:
     ready, _, why = seen.condition("Ready")
     if ready != "True":
         return Standing(Exit.NO, why or "nothing serves yet")
+    if seen.condition("UpToDate")[1] == Reason.PinnedMissing:
+        return Standing(Exit.NO, seen.condition("UpToDate")[2])
     return Standing(Exit.YES, str(seen.status.get("message", "")))
 
 

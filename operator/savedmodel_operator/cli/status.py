@@ -39,10 +39,10 @@ Examples:
 \b
 Exit codes (of several objects the worst: 1, then 4, then 3):
   0    it serves, and nothing newer was refused; a rollout may be under way
-  1    the newest version was refused or rolled back, or nothing serves, or
-       fewer pods than asked for
+  1    the newest version was refused or rolled back, the pinned one is not in
+       the bucket, nothing serves, or fewer pods than asked for
   2    usage
-  3    a rollout is paused and waits for a person: promote or abort{CODES}
+  3    a rollout waits for a person: promote, resume, abort, or spec.suspend{CODES}
 """
 
 

@@ -158,6 +158,9 @@ def _refusal(entry: Mapping[str, Any], now: float) -> Iterator[tuple[Cell, ...]]
 def _hints(seen: Seen) -> Sequence[str]:
     """What a person may do now, to be copied."""
     tail = f"{seen.name} -n {seen.namespace}"
+    if seen.suspended:
+        patch = f'kubectl patch smd {tail} --type merge -p \'{{"spec": {{"suspend": false}}}}\''
+        return [patch, f"savedmodel abort {tail}"] if seen.candidate else [patch]
     if seen.paused or seen.held:
         return [
             f"savedmodel {'resume' if seen.held else 'promote'} {tail}",

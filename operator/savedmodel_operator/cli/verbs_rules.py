@@ -60,6 +60,8 @@ def _steer(seen: Seen, verb: Verb, nonce: str) -> Request:
     candidate, word = seen.candidate, verb.value.split("-")[0]
     if not candidate:
         raise Pointless(f"nothing to {word}: no rollout is running")
+    if seen.suspended and not seen.held and verb in (Verb.Promote, Verb.PromoteFull, Verb.Resume):
+        raise Pointless("it is held by spec.suspend; set that to false first")
     if verb is Verb.Pause and seen.held:
         raise Pointless("it is paused already; resume lets it go on")
     if verb is Verb.Resume and not seen.held:

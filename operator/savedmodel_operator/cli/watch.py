@@ -31,7 +31,7 @@ Exit codes (with --until-settled; else it ends only with 4, 124 or 130):
   0    the newest version serves
   1    the newest version was refused or rolled back, or nothing will serve
   2    usage
-  3    a rollout is paused and waits for a person: promote or abort{CODES}
+  3    a rollout waits for a person: promote, resume, abort, or spec.suspend{CODES}
 """
 
 

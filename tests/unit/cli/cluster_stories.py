@@ -58,6 +58,33 @@ def paused(*weights: int) -> World:
     return world
 
 
+def suspended() -> World:
+    """Version 2 has 10 % and is held there by the spec."""
+    world = holding()
+    world.edit_spec(lambda spec: spec.update(suspend=True))
+    world.run(lambda: world.status["phase"] == "Paused")
+    return world
+
+
+def not_started() -> World:
+    """Version 2 is not tried because of the spec."""
+    world = served()
+    world.edit_spec(lambda spec: spec.update(suspend=True))
+    world.publish(version(2), version(1))
+    world.settle(60)
+    return world
+
+
+def pinned_to_nothing() -> World:
+    """The spec asks for a version that the bucket does not have."""
+    world = served()
+    world.edit_spec(
+        lambda spec: spec.update(versions={"policy": "Pinned", "pinned": {"number": 7}})
+    )
+    world.settle(60)
+    return world
+
+
 def refused() -> World:
     """The gate did not let version 2 in."""
     world = served()
@@ -95,5 +122,18 @@ def promoted() -> World:
 
 
 STORIES: dict[str, Callable[[], World]] = {
-    f.__name__: f for f in (empty, served, holding, paused, refused, rolled_back, stalled, promoted)
+    f.__name__: f
+    for f in (
+        empty,
+        served,
+        holding,
+        paused,
+        suspended,
+        not_started,
+        pinned_to_nothing,
+        refused,
+        rolled_back,
+        stalled,
+        promoted,
+    )
 }

@@ -24,6 +24,9 @@ NOW = {
     "served": (Exit.YES, Exit.YES),
     "holding": (Exit.YES, None),
     "paused": (Exit.WAITING, Exit.WAITING),
+    "suspended": (Exit.WAITING, Exit.WAITING),
+    "not_started": (Exit.WAITING, Exit.WAITING),
+    "pinned_to_nothing": (Exit.NO, None),
     "refused": (Exit.NO, Exit.NO),
     "rolled_back": (Exit.NO, Exit.NO),
     "stalled": (Exit.NO, Exit.NO),
@@ -75,6 +78,17 @@ def test_a_pause_says_what_a_person_may_do():
     world = paused()
     shown = text(show_one(seen(world), world.now, bars=False))
     assert "→ savedmodel promote flowers -n shop\n  → savedmodel abort flowers -n shop" in shown
+
+
+def test_what_the_spec_holds_is_no_matter_of_a_verb():
+    for story in ("suspended", "not_started"):
+        world = STORIES[story]()
+        shown = text(show_one(seen(world), world.now, bars=False))
+        assert (
+            """→ kubectl patch smd flowers -n shop --type merge -p '{"spec": {"suspend":""" in shown
+        )
+        assert "promote" not in shown
+        assert ("savedmodel abort" in shown) == (story == "suspended")
 
 
 def test_a_refusal_is_told_once_with_its_reason_and_the_way_back():

@@ -24,7 +24,16 @@ from savedmodel_operator.cli.verbs_rules import (
 )
 from simulation.sim_scenarios import version
 from simulation.sim_world import World
-from unit.cli.cluster_stories import holding, paused, refused, rolled_back, seen, served, stalled
+from unit.cli.cluster_stories import (
+    holding,
+    paused,
+    refused,
+    rolled_back,
+    seen,
+    served,
+    stalled,
+    suspended,
+)
 
 NONCE = "0a1b2c3d"
 
@@ -202,6 +211,8 @@ def test_retry_by_the_whole_revision_name():
         (served, Verb.Promote, None, "nothing to promote: no rollout is running"),
         (served, Verb.PromoteFull, None, "nothing to promote: no rollout is running"),
         (served, Verb.Pause, None, "nothing to pause: no rollout is running"),
+        (suspended, Verb.Promote, None, "it is held by spec.suspend"),
+        (suspended, Verb.Resume, None, "it is held by spec.suspend"),
         (holding, Verb.Resume, None, "it was not paused by hand"),
         (served, Verb.Abort, None, "nothing to abort: no rollout is running"),
         (served, Verb.Retry, None, "nothing to retry: no version was refused or rolled back"),
