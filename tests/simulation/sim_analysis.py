@@ -71,6 +71,12 @@ def slower_than_stable(world: World) -> None:
 def broken_look_tolerated(world: World) -> None:
     """With failureLimit 1 the second broken look ends it."""
     begin(world, Answers(server_errors=0.2), failureLimit=1)
+    world.run(
+        lambda: (
+            world.status.get("candidate", {}).get("analysis", {}).get("brokenLooks") == 1
+            and not world.status["rejected"]
+        )
+    )
     _refused(world, "AnalysisFailed")
 
 

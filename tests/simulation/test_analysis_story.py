@@ -4,10 +4,13 @@ order of events and with the operator dying at any write."""
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from savedmodel_operator.analysis.window import Counts
+from savedmodel_operator.plan.decide import decide
 from simulation.sim_analysis import ANALYSIS, begin
 from simulation.sim_api import OWNER
 from simulation.sim_invariants import quiesces, watch, written_weights
@@ -53,6 +56,37 @@ def test_analysis_at_every_crash_point(name: str, mode: str) -> None:
     for write in range(len(reference.operator_writes)):
         world = play(name, REFERENCE_SEED, Fault(write, mode))
         assert end_state(world) == wanted, f"{name}: {mode} write {write}\n{world.tail()}"
+
+
+def held_at_half(settled: float) -> World:
+    """Version 2, healthy, in a long step."""
+    world = make(REFERENCE_SEED)
+    world.edit_spec(lambda s: s["rollout"].update(steps=[{"weight": 50, "hold": "30m"}]))
+    begin(world, Answers())
+    world.run(lambda: (world.status.get("candidate") or {}).get("weight") == 50)
+    world.settle(settled)
+    return world
+
+
+def test_a_new_operator_counts_anew_and_remembers_what_was_spent() -> None:
+    world = held_at_half(200)
+    before = world.status["candidate"]["analysis"]
+    world.restart()
+    world.settle(30)
+    after = world.status["candidate"]["analysis"]
+    assert after["window"] > before["window"]
+    for old, new in zip(before["metrics"], after["metrics"], strict=True):
+        assert new["stage"] < old["stage"], "its requests are counted from zero"
+        assert new["looks"] > old["looks"], "what was spent stays spent"
+
+
+@pytest.mark.parametrize("other", [{"step": 1}, {"revision": "x"}, {"against": "x"}])
+def test_counts_of_another_step_or_revision_say_nothing(other: dict[str, Any]) -> None:
+    snapshot = held_at_half(30).observe()
+    assert snapshot.analysis is not None
+    bad = replace(snapshot.analysis, candidate=Counts(100_000, 90_000), window="another")
+    assert decide(replace(snapshot, analysis=bad)).status["rejected"]
+    assert not decide(replace(snapshot, analysis=replace(bad, **other))).status["rejected"]
 
 
 def test_counting_alone_writes_nothing() -> None:
