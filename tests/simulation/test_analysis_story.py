@@ -18,7 +18,7 @@ from simulation.sim_metrics import Answers
 from simulation.sim_scenarios import make
 from simulation.sim_world import Fault, World
 
-SEEDS = range(20)
+SEEDS = range(10)
 REFERENCE_SEED = 7
 
 
