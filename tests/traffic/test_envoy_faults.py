@@ -77,12 +77,15 @@ async def test_big_bodies_survive_a_retry() -> None:
     async with running_servers("first", "second") as [first, second]:
         route = one_backend(first.address, second.address)
         async with running_envoy(route, members=4) as envoy, aiohttp.ClientSession() as session:
-            await first.stop()
-            for _ in range(12):
+
+            async def send() -> None:
                 body = io.BytesIO(bytes(20 * 1024 * 1024))
                 async with session.post(envoy.url + PREDICT, data=body) as answer:
                     assert answer.status == 200, await answer.text()
                     assert (await answer.json())["bytes"] == 20 * 1024 * 1024
+
+            await first.stop()
+            await asyncio.gather(*(send() for _ in range(12)))  # all before it can be ejected
             stats = await envoy.stats(r"cluster\..*rest.*upstream_rq_retry_success$")
             assert sum(stats.values()) >= 1
 
