@@ -18,7 +18,8 @@ from savedmodel_operator.api.types import Pinned
 from savedmodel_operator.plan import memory as memories
 from savedmodel_operator.plan.children import World
 from savedmodel_operator.plan.health import find_complaint
-from savedmodel_operator.plan.memory import Candidate, Memory, Rejection
+from savedmodel_operator.plan.keeping import find_kept
+from savedmodel_operator.plan.memory import Candidate, Memory, Rejection, Stable
 from savedmodel_operator.plan.routing import Retired, RouterState
 from savedmodel_operator.plan.target import Choice
 from savedmodel_operator.plan.trial import Wait, steps_of
@@ -243,8 +244,13 @@ def _verdict(report: Report, version: VersionView) -> tuple[str, Reason, str]:
         return "Incomplete", version.reason, version.message
     stable = memory.stable
     if stable is not None and version.number < stable.number:
-        return "Former", Reason.Complete, ""
+        kept = any(_same(h, version) for h in find_kept(report.world, memory))
+        return "Kept" if kept else "Former", Reason.Complete, ""
     return "Complete", Reason.Complete, version.message
+
+
+def _same(held: Stable, version: VersionView) -> bool:
+    return (held.number, held.fingerprint) == (version.number, version.fingerprint)
 
 
 def _place(report: Report, revision: str) -> dict[str, Any]:

@@ -112,7 +112,9 @@ CASES: dict[str, Case] = {
     ),
     "policy of later": (
         {"spec.versions.policy": "Newest"},
-        ('spec.versions.policy: Unsupported value: "Newest": supported values: "Latest", "Pinned"',),
+        (
+            'spec.versions.policy: Unsupported value: "Newest": supported values: "Latest", "Pinned"',
+        ),
     ),
     "image with a space": (
         {"spec.serving.image": "tensorflow serving"},
@@ -328,6 +330,10 @@ CASES: dict[str, Case] = {
     "a version without pinning": (
         {"spec.versions.pinned": {"number": 3}},
         ("leave versions.pinned out with policy: Latest",),
+    ),
+    "more kept than are needed": (
+        {"spec.versions.keep": 6},
+        ("spec.versions.keep", "less than or equal to 5"),
     ),
     "pinned to a negative number": (
         {"spec.versions": {"policy": "Pinned", "pinned": {"number": -1}}},

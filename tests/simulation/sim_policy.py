@@ -110,6 +110,46 @@ def pinned_missing(world: World) -> None:
     assert any("carries 10 %" in text for _, text in world.events), "it is tried step by step"
 
 
+def _scale(world: World, number: int) -> int:
+    [found] = [
+        body["spec"]["replicas"]
+        for key, body in world.api.objects.items()
+        if key[0] == "Deployment" and f"-v{number}-" in key[1]
+    ]
+    return int(found)
+
+
+def kept_way_back(world: World) -> None:
+    """One former stable is kept: it runs on at stable's scale, comes back without waiting for a
+    pod, and the one that it replaces is kept in turn; 3 pushes it out; none are kept in the end."""
+    world.edit_spec(lambda s: s.update(versions={"keep": 1}))
+    world.publish(version(1))
+    world.run(lambda: world.stable_number() == 1)
+    world.publish(version(2), version(1))
+    world.run(lambda: world.stable_number() == 2)
+    world.settle(120)
+    assert sorted(written_weights(world).values()) == [0, 100]
+    world.floor = 2  # until the operator saw the edit
+    world.edit_spec(lambda s: s["serving"].update(replicas=3))
+    world.run(lambda: _scale(world, 1) == 3)
+    world.settle(30)
+    pin = {"policy": "Pinned", "pinned": {"number": 1}, "keep": 1}
+    world.kubelet.behaviour[1] = "never"  # no new pod of it would become ready
+    world.edit_spec(lambda s: s.update(versions=pin))
+    world.run(lambda: world.stable_number() == 1, limit=10)
+    world.settle(120)
+    assert _scale(world, 2) == 3
+    world.edit_spec(lambda s: s.update(versions={"keep": 1}))
+    world.publish(version(3), version(2), version(1))
+    world.run(lambda: world.stable_number() == 3)
+    world.run(lambda: _gone(world, 2))
+    assert _scale(world, 1) == 3
+    world.edit_spec(lambda s: s.update(versions={"keep": 0}))
+    world.run(lambda: _gone(world, 1))
+    assert list(written_weights(world).values()) == [100]
+
+
 POLICY: dict[str, Scenario] = {
-    s.__name__: s for s in (pinned_back, pinned_mid_rollout, pinned_refused, pinned_missing)
+    s.__name__: s
+    for s in (pinned_back, pinned_mid_rollout, pinned_refused, pinned_missing, kept_way_back)
 }

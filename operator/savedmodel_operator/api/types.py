@@ -213,6 +213,15 @@ class Versions(Base, frozen=True):
         ),
     ] = "Latest"
     pinned: Pinned | None = None
+    keep: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=5,
+            description="Former stable revisions that run on at stable's scale after a promotion, "
+            "for an instant way back by `pinned`.",
+        ),
+    ] = 0
 
 
 class Router(Base, frozen=True):

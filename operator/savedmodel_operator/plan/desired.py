@@ -20,6 +20,7 @@ from savedmodel_operator.api import names
 from savedmodel_operator.plan import memory as memories
 from savedmodel_operator.plan.actions import Action, Annotate, Apply, Create, Delete, Manifest
 from savedmodel_operator.plan.children import RevisionView, World
+from savedmodel_operator.plan.keeping import find_kept
 from savedmodel_operator.plan.memory import Memory
 from savedmodel_operator.plan.routing import (
     NUDGE_AGAIN,
@@ -151,11 +152,13 @@ def _config(world: World, owner: Owner, route: RoutePlan) -> dict[str, Any]:
 
 
 def _revision_parts(world: World, owner: Owner, wanted: Wanted) -> Iterator[Action]:
-    """Stable first, then the candidate: lock, record, Service, Deployment, budget."""
+    """Stable first, what is kept, then the candidate: lock, record, Service, Deployment, budget."""
     spec = world.snapshot.spec
     if wanted.memory.stable is not None:
         name = wanted.memory.stable.revision
         yield from _one_revision(world, owner, wanted, name, spec.replicas)
+    for kept in find_kept(world, wanted.memory):
+        yield from _one_revision(world, owner, wanted, kept.revision, spec.replicas)
     if wanted.memory.candidate is not None:
         name = wanted.memory.candidate.revision
         yield from _one_revision(world, owner, wanted, name, wanted.candidate_replicas)

@@ -334,9 +334,9 @@ def _promote(trial: Trial, events: tuple[Event, ...]) -> Progress:
     )
     text = f"{candidate.revision} serves all requests"
     if former is not None:
-        text += (
-            f"; {former.revision} is kept for {trial.world.snapshot.spec.rollout.scale_down_delay}"
-        )
+        spec = trial.world.snapshot.spec
+        stays = f"is kept for {spec.rollout.scale_down_delay}"
+        text += f"; {former.revision} {'runs on' if spec.versions.keep else stays}"
         memory = memory.remember(
             Past(
                 former.number,

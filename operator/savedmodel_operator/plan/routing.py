@@ -14,6 +14,7 @@ from functools import cached_property
 from savedmodel_operator.api import names
 from savedmodel_operator.api.reasons import Reason
 from savedmodel_operator.plan.children import RevisionView, World
+from savedmodel_operator.plan.keeping import find_kept
 from savedmodel_operator.plan.memory import Memory, unix
 from savedmodel_operator.plan.snapshot import RouterPodView
 from savedmodel_operator.workload.route import Backend, RoutePlan
@@ -90,8 +91,9 @@ class Retired:
 
 
 def find_retired(world: World, memory: Memory) -> tuple[Retired, ...]:
-    """Everything that has to go; a former stable stays for the scale-down delay."""
+    """Everything that has to go; a former stable stays for the scale-down delay, or is kept."""
     in_use = {r.revision for r in (memory.stable, memory.candidate) if r is not None}
+    in_use |= {held.revision for held in find_kept(world, memory)}
     return tuple(
         Retired(view, _keep_until(world, memory, view.name))
         for view in world.revisions.values()
@@ -119,6 +121,9 @@ def build_route(
         weight = 0
     if stable is not None:
         backends.append(Backend(stable.revision, stable.number, 100 - weight))
+    for kept in find_kept(world, memory):
+        if world.revision(kept.revision).service is not None:
+            backends.append(Backend(kept.revision, kept.number, 0))
     for gone in retired:
         record = gone.view.record
         if record is not None and keeps_cluster(world, router, gone):
