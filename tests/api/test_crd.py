@@ -136,6 +136,8 @@ FULL_STATUS = {
         "readyReplicas": 1,
         "service": "s",
         "paused": False,
+        "suspended": False,
+        "returning": True,
         "full": False,
         "liveChecked": True,
     },

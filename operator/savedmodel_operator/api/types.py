@@ -197,8 +197,8 @@ class Versions(Base, frozen=True):
     """Which version is wanted."""
 
     RULES = (
-        (
-            "(self.policy == 'Pinned') == has(self.pinned)",
+        (  # has: the API server asks it of the default, {}, too
+            "(has(self.policy) && self.policy == 'Pinned') == has(self.pinned)",
             "set versions.pinned.number with policy: Pinned, and leave versions.pinned out with "
             "policy: Latest",
         ),
