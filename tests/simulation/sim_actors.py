@@ -43,6 +43,7 @@ class Kubelet:
             return
         uid, wanted = deployment["metadata"]["uid"], deployment["spec"]["replicas"]
         pods = [p for p in self._pods(uid) if "deletionTimestamp" not in p["metadata"]]
+        pods.sort(key=lambda p: not is_ready(p))  # those that are not ready go first
         for _ in range(wanted - len(pods)):
             self._start(deployment)
         for pod in pods[wanted:]:

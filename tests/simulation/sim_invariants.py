@@ -167,6 +167,22 @@ class StableKept:
         assert scale >= min(wanted, world.floor), f"stable is scaled to {scale}\n{world.tail()}"
 
 
+class Unhurried:
+    """No hot loop: a wake-up that is due already must not come again and again."""
+
+    MOST = 200  # lines of transcript in a virtual second
+
+    def __init__(self) -> None:
+        self.second, self.lines = 0, 0
+
+    def __call__(self, world: World) -> None:
+        """Asked after every event."""
+        if int(world.now) != self.second:
+            self.second, self.lines = int(world.now), len(world.transcript)
+        hot = len(world.transcript) - self.lines
+        assert hot < self.MOST, f"{hot} lines in a second\n{world.tail()}"
+
+
 class SpecUntouched:
     """The operator never writes spec or the object's metadata."""
 
@@ -198,6 +214,7 @@ def watch(world: World) -> None:
         workloads_outlive_clusters,
         RouteInOrder(),
         StableKept(),
+        Unhurried(),
         SpecUntouched(world),
     ]
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from simulation.sim_analysis import ANALYSIS
 from simulation.sim_policy import POLICY
 from simulation.sim_scenarios import SCENARIOS, Scenario
+from simulation.sim_specs import SPECS
 from simulation.sim_trouble import TROUBLE
 
 STORIES: dict[str, Scenario] = {**SCENARIOS, **TROUBLE, **POLICY}
 
-EVERY: dict[str, Scenario] = {**STORIES, **ANALYSIS}
+EVERY: dict[str, Scenario] = {**STORIES, **ANALYSIS, **SPECS}
 """With those that have a test file of their own."""

@@ -14,12 +14,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import msgspec
-
 from savedmodel_operator.api import names
+from savedmodel_operator.api.parse import InvalidSpec, parse
 from savedmodel_operator.api.reasons import Reason
 from savedmodel_operator.api.source import SourceView, VersionView
-from savedmodel_operator.api.types import Spec
 from savedmodel_operator.gate.verdict import Verdict, passed
 from savedmodel_operator.plan.actions import Action, Annotate, Apply, Create, Delete
 from savedmodel_operator.plan.decide import decide
@@ -30,6 +28,7 @@ from savedmodel_operator.plan.snapshot import (
     Settings,
     Snapshot,
 )
+from savedmodel_operator.status import blocked
 from simulation.sim_actors import Kubelet, Routers, is_ready
 from simulation.sim_api import OWNER, Key, Refused, SimApi, clone
 from simulation.sim_metrics import Metrics
@@ -172,7 +171,11 @@ class World:
         self.next_cycle = None
         if OWNER not in self.cache:
             return
-        snapshot = self.observe()
+        try:
+            snapshot = self.observe()
+        except InvalidSpec as error:
+            self._refuse(error.message)
+            return
         plan = decide(snapshot)
         self.transcript.append(f"{self.now - START:9.2f} {plan.reason}: {plan.sentence}")
         try:
@@ -191,6 +194,23 @@ class World:
             return
         if plan.wake_at is not None:
             self.wake(max(0.01, plan.wake_at - self.now))
+
+    def _refuse(self, message: str) -> None:
+        """As `reconcile` does with a spec that cannot be carried out."""
+        owner = self.cache[OWNER]
+        meta, stored = owner["metadata"], owner["status"]
+        self.transcript.append(f"{self.now - START:9.2f} InvalidSpec: {message}")
+        body = blocked(stored, meta["generation"], Reason.InvalidSpec, message, self.now)
+        if body != stored:
+            try:
+                self._write("status", lambda: self._write_status(body, meta["resourceVersion"]))
+            except (Refused, LostResponse):
+                self.wake(self.random.uniform(0.1, 1.0))
+                return
+            except Crash:
+                self._restart()
+                return
+        self.wake(60.0)
 
     def restart(self) -> None:
         """The operator's process is replaced."""
@@ -285,7 +305,7 @@ class World:
             uid=owner["metadata"]["uid"],
             generation=owner["metadata"]["generation"],
             annotations=owner["metadata"]["annotations"],
-            spec=msgspec.convert(owner["spec"], Spec),
+            spec=parse({**owner, "metadata": {**owner["metadata"], "namespace": "shop"}})[1],
             status=owner["status"],
             source=self._source(),
             settings=SETTINGS,
