@@ -66,7 +66,9 @@ def with_context(kubeconfig, folder, namespace, token=None):
 
 
 @pytest.fixture
-def savedmodel(kubeconfig, namespace, tmp_path):
+def savedmodel(kubeconfig, namespace, tmp_path, api, models):
+    # A new CRD's schema is published a moment before its objects are served.
+    until(lambda: api.call("GET", models).code == 200)
     return Command(with_context(kubeconfig, tmp_path, namespace))
 
 
