@@ -62,7 +62,7 @@ def pods_lost(world: World) -> None:
         world.api.delete(key)
     world.run(lambda: [r["reason"] for r in world.status["rejected"]] == ["PodsLost"])
     assert world.now - start < 10
-    world.run(lambda: not _deployed(world, 2))
+    world.run(lambda: not _deployed(world, 2), limit=40)  # by nudges
     assert world.stable_number() == 1
 
 
@@ -75,6 +75,7 @@ def three_replicas(world: World) -> None:
 
 def steps_edited(world: World) -> None:
     """The steps are taken out of the spec while 2 holds at the second: 100 % is verified as ever."""
+    world.edit_spec(lambda s: s["serving"].update(replicas=1))  # no scaling that gains time
     _at_weight(world, 50)
     world.edit_spec(lambda s: s["rollout"].update(steps=[{"weight": 10}]))
     world.run(lambda: world.stable_number() == 2)

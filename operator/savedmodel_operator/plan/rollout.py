@@ -272,9 +272,9 @@ _RULES: tuple[Callable[[Trial], Candidate | Wait | End], ...] = (
 
 def _within(candidate: Candidate, steps: int) -> Candidate:
     """Steps may have been edited: the index never leaves the list."""
-    if candidate.step <= steps:
+    if candidate.step < steps:
         return candidate
-    return replace(candidate, step=steps, step_since=None)
+    return replace(candidate, step=steps, step_since=None)  # 100 % is verified for itself
 
 
 def _suspended(world: World, candidate: Candidate) -> Candidate:
