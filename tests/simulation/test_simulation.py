@@ -19,6 +19,10 @@ SEEDS = {name: range(50 if name in SCENARIOS else 15) for name in STORIES}
 CRASHED = [(name, mode) for name in SCENARIOS for mode in MODES]
 CRASHED += [("stuck_router", "before"), ("pods_lost", "lost")]  # dev/soak crashes the others, too
 
+RETURNING = {"abort_and_retry", "golden_failure"}
+"""Here a version is wanted again while its objects are being deleted: a crash decides which of them
+are still there and need not be made again."""
+
 
 @pytest.mark.parametrize(("name", "seed"), [(n, s) for n in STORIES for s in SEEDS[n]])
 def test_scenario_under_seed(name: str, seed: int) -> None:
@@ -34,7 +38,8 @@ def test_every_crash_point(name: str, mode: str) -> None:
         assert end_state(world) == wanted, f"{name}: {mode} write {write}\n" + "\n".join(
             world.transcript
         )
-        assert not surplus(world, reference), f"{name}: {mode} write {write} makes things twice"
+        if name not in RETURNING:
+            assert not surplus(world, reference), f"{name}: {mode} write {write}: made twice"
 
 
 @pytest.mark.parametrize("name", ["abort"])
