@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import time
-from types import SimpleNamespace
 
 import pytest
 
@@ -28,6 +27,16 @@ pytestmark = pytest.mark.api
 PATIENCE = 20.0
 
 
+class Always:
+    """The Lease of a replica that has no rival."""
+
+    def may_write(self):
+        return True
+
+    def remaining(self):
+        return 15.0
+
+
 SPEC = {
     "source": {"uri": "s3://models/flowers", "anonymous": True},
     "serving": {"image": "tensorflow/serving:2.20.0"},
@@ -49,7 +58,7 @@ async def model(client, namespace, crd):
 def make_reporter(client, body):
     objects = ObjectCache()
     objects.put(body)
-    applier = Applier(client, ChildCache(), SimpleNamespace(may_write=lambda: True))
+    applier = Applier(client, ChildCache(), Always())
     return Reporter(client, objects, applier, Telemetry(), "pod-0"), objects
 
 
