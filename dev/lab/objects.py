@@ -54,6 +54,10 @@ def secret(namespace: str, store: Store, name: str = SECRET) -> Object:
     }
 
 
+SERVING_REQUESTS = {"cpu": "50m", "memory": "400Mi"}
+"""The stand-in for TF Serving is Python with TensorFlow in it: 350 MB before its first model."""
+
+
 def deployment(
     name: str,
     namespace: str,
@@ -66,8 +70,7 @@ def deployment(
     deadline: str = "3m",
 ) -> Object:
     """A SavedModelDeployment with quick settings: polls each second, drains in ten."""
-    # The stand-in for TF Serving is Python with TensorFlow in it: 350 MB before its first model.
-    serving = {"requests": {"cpu": "50m", "memory": "400Mi"}, "limits": {"memory": "1Gi"}}
+    serving = {"requests": dict(SERVING_REQUESTS), "limits": {"memory": "1Gi"}}
     router = {"requests": {"cpu": "50m", "memory": "64Mi"}}
     return {
         "apiVersion": "savedmodel.dev/v1alpha1",

@@ -50,10 +50,15 @@ def end_state(world: World) -> Mapping[str, Any]:
     }
 
 
-def surplus(world: World, reference: World) -> dict[Key, int]:
+def surplus(world: World, reference: World, *, again: bool = False) -> dict[Key, int]:
     """Objects created more often than in the reference run. Fewer is fine: an operator that comes
-    back late may find that a failed candidate no longer needs the rest of its objects."""
+    back late may find that a failed candidate no longer needs the rest of its objects.
+
+    `again`: what was deleted more often, too, may be made as often again.
+    """
     more = world.api.creates - reference.api.creates
+    if again:
+        more -= world.api.deletes - reference.api.deletes
     return {k: n for k, n in more.items() if k[0] != "Pod"}
 
 

@@ -87,6 +87,17 @@ def found(row: str, path: str, change: str, fact: str, advice: str = "") -> Diff
     return Difference(TABLE[row], path, change, fact, advice)
 
 
+def encoding_changed(
+    side: str, path: str, old: TensorSpec, new: TensorSpec
+) -> Iterator[Difference]:
+    """What to say of a tensor that is not dense before and after; `side`: input or output."""
+    if old.kind != "Dense":
+        yield from unserved(f"{side}-was-not-served", path, old, new)
+    elif new.kind != "Dense":
+        change = f"{old.kind} → {new.kind}"
+        yield found(f"{side}-encoding-changed", path, change, f"changed {change}")
+
+
 def at(path: str, key: str) -> str:
     """The path of a key that the exporter chose.
 

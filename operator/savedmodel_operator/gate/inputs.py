@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from savedmodel_operator.gate.difference import Difference, Tensors, at, found, unserved
+from savedmodel_operator.gate.difference import Difference, Tensors, at, encoding_changed, found
 from savedmodel_operator.gate.renames import Pairs, flattened, is_sparse, renumbered_inputs
 from savedmodel_operator.gate.table import TABLE
 from savedmodel_operator.gate.tensors import (
@@ -101,12 +101,8 @@ def _added(path: str, tensor: TensorSpec, *, first: bool) -> Difference:
 
 
 def _input(path: str, old: TensorSpec, new: TensorSpec) -> Iterator[Difference]:
-    if old.kind != "Dense":
-        yield from unserved("input-was-not-served", path, old, new)
-        return
-    if new.kind != "Dense":
-        change = f"{old.kind} → {new.kind}"
-        yield found("input-encoding-changed", path, change, f"changed {change}")
+    if not old.kind == new.kind == "Dense":
+        yield from encoding_changed("input", path, old, new)
         return
     if old.dtype != new.dtype:
         change = f"{old.dtype} → {new.dtype}"

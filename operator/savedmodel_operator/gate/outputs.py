@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from savedmodel_operator.gate.difference import Difference, Tensors, at, found, unserved
+from savedmodel_operator.gate.difference import Difference, Tensors, at, encoding_changed, found
 from savedmodel_operator.gate.renames import renumbered_outputs
 from savedmodel_operator.gate.table import TABLE
 from savedmodel_operator.gate.tensors import (
@@ -101,12 +101,8 @@ def _fits_none(key: str, old: Tensors, new: Tensors) -> bool:
 
 
 def _output(path: str, old: TensorSpec, new: TensorSpec) -> Iterator[Difference]:
-    if old.kind != "Dense":
-        yield from unserved("output-was-not-served", path, old, new)
-        return
-    if new.kind != "Dense":
-        change = f"{old.kind} → {new.kind}"
-        yield found("output-encoding-changed", path, change, f"changed {change}")
+    if not old.kind == new.kind == "Dense":
+        yield from encoding_changed("output", path, old, new)
         return
     if old.dtype != new.dtype:
         change = f"{old.dtype} → {new.dtype}"

@@ -149,7 +149,7 @@ class GoldenWatcher:
 
 
 def _refused(status: Mapping[str, Any]) -> bool:
-    """Whether a version above stable stays out because of what a file says."""
+    """Whether stable's number or a higher one stays out because of what a file says."""
     stable = status.get("stable")
     above = stable.get("number", -1) if isinstance(stable, Mapping) else -1
     entries = status.get("rejected")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import Executor
+from functools import partial
 
 from savedmodel_operator.api.reasons import Reason
 from savedmodel_operator.api.source import SourceView
@@ -37,13 +38,6 @@ def make_observer(
 ) -> Observer:
     """The observer of a process. executor: the bounded pool that buckets are read in."""
     pods, files = PodClient(), GoldenReader(client)
-
-    def open_store(access: Access) -> ClosableStore:
-        # boto3 takes 20 MiB and 0.5 s: it is loaded when the first bucket is read, in a thread.
-        from savedmodel_operator.storage.s3 import open_s3
-
-        return open_s3(access, settings.allowed_endpoints)
-
     return Observer(
         objects=objects,
         children=children,
@@ -51,7 +45,7 @@ def make_observer(
         sources=Sources(
             Tools(
                 access=AccessReader(client, settings.storage_secret_names),
-                open_store=open_store,
+                open_store=partial(_open_store, settings),
                 discover=_discover,
                 executor=executor,
                 now=client.clock.now,
@@ -66,6 +60,13 @@ def make_observer(
         settings=settings.for_plans,
         pods=pods,
     )
+
+
+def _open_store(settings: Settings, access: Access) -> ClosableStore:
+    # boto3 takes 20 MiB and 0.5 s: it is loaded when the first bucket is read, in a thread.
+    from savedmodel_operator.storage.s3 import open_s3
+
+    return open_s3(access, settings.allowed_endpoints)
 
 
 def _discover(

@@ -64,10 +64,7 @@ def build_and_start(flags: Flags) -> GrpcServer:
     # num_initial_load_threads of model_servers/server_core.h: 4 × CPUs.
     core = ServerCore(flags, loader, 4 * len(os.sched_getaffinity(0)))
     core.reload(models)
-    if flags.model_config_file_poll_wait_seconds > 0 and flags.model_config_file:
-        threading.Thread(
-            target=_poll_config, args=(core, flags), name="config_poll", daemon=True
-        ).start()
+    _watch_config(core, flags)
     service = Service(core, inference)
     server = _start_grpc(flags, GrpcApi(service, metrics), credentials)
     if flags.rest_api_port:
@@ -100,6 +97,13 @@ def _batching(flags: Flags, metrics: Metrics) -> WrapSession | None:
         configs.read_text_proto(flags.batching_parameters_file, message)
     scheduler = Scheduler(parameters(message), metrics)
     return lambda session: BatchedSession(session, scheduler)
+
+
+def _watch_config(core: ServerCore, flags: Flags) -> None:
+    if flags.model_config_file_poll_wait_seconds > 0 and flags.model_config_file:
+        threading.Thread(
+            target=_poll_config, args=(core, flags), name="config_poll", daemon=True
+        ).start()
 
 
 def _poll_config(core: ServerCore, flags: Flags) -> None:
