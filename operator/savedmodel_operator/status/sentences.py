@@ -1,0 +1,62 @@
+"""What happens next, in one sentence, so that nobody has to know the rules. Pure."""
+
+from __future__ import annotations
+
+from savedmodel_operator.api.reasons import Reason
+from savedmodel_operator.api.types import Pinned
+from savedmodel_operator.plan import memory as memories
+from savedmodel_operator.plan.memory import Candidate
+from savedmodel_operator.plan.trial import steps_of
+from savedmodel_operator.status.report import Report
+
+
+def next_step(report: Report) -> str:
+    """`status.next`."""
+    memory, snapshot = report.memory, report.world.snapshot
+    if memory.candidate is not None:
+        return _next_of(report, memory.candidate)
+    if report.wait.reason is Reason.Suspended:
+        return "it starts once spec.suspend is false"
+    pinned = snapshot.spec.versions.pinned
+    if pinned is not None:
+        return _next_pinned(report, pinned)
+    if report.choice.refused is not None:
+        number = report.choice.refused.number
+        return f"upload a version above {number}, or set the action retry to try {number} again"
+    if memory.stable is not None:
+        return (
+            f"a version above {memory.stable.number} in {snapshot.spec.source.uri} starts a rollout"
+        )
+    return f"the first complete version in {snapshot.spec.source.uri} is served"
+
+
+def _next_of(report: Report, candidate: Candidate) -> str:
+    wait = report.wait
+    steps = steps_of(report.world, report.memory)
+    rest = steps[candidate.step + 1 :]
+    weight = rest[0].weight if rest else 100
+    if wait.reason is Reason.Holding and wait.wake_at is not None:
+        moment = memories.timestamp(wait.wake_at)[11:19]
+        step = steps[candidate.step] if candidate.step < len(steps) else None
+        if step is not None and step.pause:
+            return f"pause at {step.weight} % from {moment} UTC until the action promote"
+        asked = report.world.snapshot.spec.rollout.analysis is not None
+        return f"{weight} % at {moment} UTC" + (" if the analysis passes" if asked else "")
+    if wait.reason is Reason.Paused:
+        verb = "resume" if candidate.paused else "promote"
+        return f"{weight} % once the action {verb} is set; abort takes it back"
+    if wait.reason is Reason.Suspended:
+        return f"{weight} % once spec.suspend is false; abort takes it back"
+    if wait.reason is Reason.AnalysisInconclusive:
+        return f"{weight} % once the analysis passes; promote goes on without it"
+    here = steps[candidate.step].weight if candidate.step < len(steps) else 100
+    return f"{here} % for version {candidate.number} once that is done"
+
+
+def _next_pinned(report: Report, pinned: Pinned) -> str:
+    if report.choice.refused is not None:
+        number = report.choice.refused.number
+        return f"pin another version, or set the action retry to try {number} again"
+    if report.choice.missing is not None or report.memory.stable is None:
+        return f"version {pinned.number} starts once it is complete in the bucket"
+    return "another version in versions.pinned starts a rollout"
