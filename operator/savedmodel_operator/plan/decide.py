@@ -28,6 +28,7 @@ from savedmodel_operator.plan.desired import Wanted, plan_writes, stop_fighting
 from savedmodel_operator.plan.memory import Candidate, Memory, Past, Rejection
 from savedmodel_operator.plan.rollout import LOOK_AGAIN
 from savedmodel_operator.plan.routing import Retired, RouterState, build_route, find_retired
+from savedmodel_operator.plan.scale import wanted_replicas
 from savedmodel_operator.plan.snapshot import Snapshot
 from savedmodel_operator.plan.target import Choice, Target, choose, gate_hash
 from savedmodel_operator.plan.trial import Progress, Wait, steps_of
@@ -214,9 +215,8 @@ def _judge(world: World, memory: Memory, target: Target, facts: ModelFacts, lock
 def _serving(world: World, memory: Memory, choice: Choice) -> Wait:
     assert memory.stable is not None
     ready = world.revision(memory.stable.revision).ready_replicas
-    text = (
-        f"version {memory.stable.number} serves on {ready} of {world.snapshot.spec.replicas} pods"
-    )
+    wanted = wanted_replicas(world, memory)
+    text = f"version {memory.stable.number} serves on {ready} of {wanted} pods"
     if choice.missing is not None:
         text += f"; {choice.missing}"
     if choice.refused is not None:

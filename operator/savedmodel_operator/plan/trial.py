@@ -15,6 +15,7 @@ from savedmodel_operator.plan.actions import Event
 from savedmodel_operator.plan.children import RevisionView, World
 from savedmodel_operator.plan.memory import Candidate, Memory
 from savedmodel_operator.plan.routing import RouterState
+from savedmodel_operator.plan.scale import wanted_replicas
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,7 @@ class Trial:
     @property
     def replicas(self) -> int:
         """Pods that this step needs: ceil(weight × replicas)."""
-        return replicas_at(self.weight, self.world.snapshot.spec.replicas)
+        return replicas_at(self.weight, wanted_replicas(self.world, self.memory))
 
 
 @dataclass(frozen=True)

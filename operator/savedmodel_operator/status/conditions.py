@@ -11,6 +11,7 @@ from typing import Any
 from savedmodel_operator.api.reasons import Reason
 from savedmodel_operator.plan import memory as memories
 from savedmodel_operator.plan.health import find_complaint
+from savedmodel_operator.plan.scale import wanted_replicas
 from savedmodel_operator.status.report import BY_A_PERSON, Report, cut
 
 Entry = tuple[str, Reason, str]
@@ -35,13 +36,14 @@ def conditions(report: Report) -> list[dict[str, Any]]:
 
 
 def _ready(report: Report) -> Entry:
-    stable, spec = report.memory.stable, report.world.snapshot.spec
+    stable = report.memory.stable
     if stable is None:
         return "False", report.wait.reason, report.wait.sentence
     view = report.world.revision(stable.revision)
-    if view.ready_replicas < spec.replicas or view.scale != spec.replicas:
+    wanted = wanted_replicas(report.world, report.memory)
+    if view.ready_replicas < wanted or view.scale != wanted:
         complaint = find_complaint(view)
-        text = f"{view.ready_replicas} of {spec.replicas} pods of {stable.revision} are ready"
+        text = f"{view.ready_replicas} of {wanted} pods of {stable.revision} are ready"
         return (
             "False",
             Reason.StableDegraded,
