@@ -20,6 +20,7 @@ COMPONENT_MODEL = "model"
 COMPONENT_ROUTER = "router"
 
 ANNOTATION_ACTION = "savedmodel.dev/action"
+ANNOTATION_APPLIED = "savedmodel.dev/applied"
 ANNOTATION_NUDGE = "savedmodel.dev/nudge"
 ANNOTATION_CONFIG = "savedmodel.dev/router-config"
 ANNOTATION_ROUTE = "savedmodel.dev/route"

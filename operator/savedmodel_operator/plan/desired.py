@@ -7,21 +7,18 @@ own answers in this very snapshot. So the list may be cut off anywhere.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
-from weakref import WeakKeyDictionary
-
-import msgspec
 
 from savedmodel_operator.api import names
 from savedmodel_operator.plan import memory as memories
-from savedmodel_operator.plan.actions import Action, Annotate, Apply, Create, Delete, Manifest
+from savedmodel_operator.plan.actions import Action, Annotate, Apply, Create, Delete
 from savedmodel_operator.plan.children import RevisionView, World
 from savedmodel_operator.plan.keeping import find_kept
 from savedmodel_operator.plan.memory import Memory
+from savedmodel_operator.plan.put import difference, put, put_ours
 from savedmodel_operator.plan.routing import (
     NUDGE_AGAIN,
     ROLLBACK_PATIENCE,
@@ -30,7 +27,7 @@ from savedmodel_operator.plan.routing import (
     encode_weights,
     may_delete,
 )
-from savedmodel_operator.plan.snapshot import ObjectKey, Observed
+from savedmodel_operator.plan.snapshot import ObjectKey
 from savedmodel_operator.plan.target import Target
 from savedmodel_operator.workload import lock as lock_builder
 from savedmodel_operator.workload import router as router_builder
@@ -99,44 +96,18 @@ def _changed_by(world: World, key: ObjectKey, why: str) -> str:
     return f" (field manager {found})" if found and found != names.MANAGER else ""
 
 
-def _put(world: World, manifest: Manifest, why: str = "") -> Iterator[Action]:
-    """Create it, or put back the first field that differs."""
-    kind, name = manifest["kind"], manifest["metadata"]["name"]
-    seen = world.find(kind, name)
-    if seen is None:
-        yield Create(manifest, why or f"{kind} {name} is missing")
-        return
-    difference = _difference(seen, msgspec.json.encode(manifest))
-    if difference is not None:
-        text = why or f"{kind} {name}: {difference}"
-        yield Apply(manifest, seen.uid, seen.resource_version, text, drift=not why)
-
-
-_COMPARED: WeakKeyDictionary[Observed, tuple[bytes, str | None]] = WeakKeyDictionary()
-
-
-def _difference(seen: Observed, manifest: bytes) -> str | None:
-    """Compared once per observation: most cycles ask about objects that have not changed. The
-    answer lives as long as the observation."""
-    held, digest = _COMPARED.get(seen), hashlib.sha256(manifest).digest()
-    if held is None or held[0] != digest:
-        held = (digest, first_difference(msgspec.json.decode(manifest), seen.body))
-        _COMPARED[seen] = held
-    return held[1]
-
-
 def _router_parts(world: World, owner: Owner, wanted: Wanted) -> Iterator[Action]:
     """The router itself. Its pods change only outside rollouts."""
     spec, settings = world.snapshot.spec, world.snapshot.settings
-    yield from _put(world, router_builder.build_service(owner))
+    yield from put_ours(world, router_builder.build_service(owner))
     if world.find("ConfigMap", names.router_name(owner.name)) is None:
-        yield from _put(world, _config(world, owner, wanted.route))
+        yield from put(world, _config(world, owner, wanted.route))
     for policy in router_builder.build_network_policies(owner, settings):
-        yield from _put(world, policy)
-    yield from _put(world, router_builder.build_pdb(owner))
+        yield from put_ours(world, policy)
+    yield from put_ours(world, router_builder.build_pdb(owner))
     seen = world.find("Deployment", names.router_name(owner.name))
     if seen is None or wanted.memory.candidate is None:
-        yield from _put(world, router_builder.build_deployment(owner, spec, settings))
+        yield from put_ours(world, router_builder.build_deployment(owner, spec, settings))
 
 
 def _config(world: World, owner: Owner, route: RoutePlan) -> dict[str, Any]:
@@ -172,11 +143,11 @@ def _one_revision(
     record = view.record or _fresh_record(world, owner, wanted, name)
     if record is None:
         return
-    yield from _put(world, record.service)
-    yield from _put(
+    yield from put(world, record.service)
+    yield from put(
         world, with_replicas(record.deployment, replicas), _scaling(view, record, replicas)
     )
-    yield from _put(world, record.pdb)
+    yield from put(world, record.pdb)
 
 
 def _scaling(view: RevisionView, record: RevisionRecord, replicas: int) -> str:
@@ -269,11 +240,11 @@ def _route_parts(
         return
     manifest = _config(world, owner, wanted.route)
     written = manifest["metadata"]["annotations"].pop(names.ANNOTATION_WRITTEN_AT)
-    difference = _difference(seen, msgspec.json.encode(manifest))
-    if difference is not None:
+    changed = difference(seen, manifest)
+    if changed is not None:
         manifest["metadata"]["annotations"][names.ANNOTATION_WRITTEN_AT] = written
         words = _route_words(router, wanted.route)
-        why = words or f"ConfigMap {seen.name}: {difference}"
+        why = words or f"ConfigMap {seen.name}: {changed}"
         yield Apply(manifest, seen.uid, seen.resource_version, why, drift=not words)
     yield from _nudges(world, router, config_hash(wanted.route))
     yield from _evict(world, router, wanted)
