@@ -9,7 +9,6 @@ object is woken when the counts have changed. Must not judge them: `plan.analysi
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,10 +17,9 @@ from savedmodel_operator.analysis.window import Counts, Window
 from savedmodel_operator.api.types import Spec, seconds
 from savedmodel_operator.cluster.cache import Owner
 from savedmodel_operator.observe.routers import running_routers
+from savedmodel_operator.observe.watches import Watches
 from savedmodel_operator.plan.memory import timestamp
 from savedmodel_operator.plan.snapshot import AnalysisView, Observed
-
-log = logging.getLogger(__name__)
 
 AT_ONCE = 16
 """Routers of all objects that are read at the same time."""
@@ -45,13 +43,23 @@ class _Watch:
     """One window. `pods`: router process → IP."""
 
     subject: Subject
+    ask: Callable[[str, Subject], Awaitable[Mapping[str, Counts] | None]]
+    now: Callable[[], float]
     pods: Mapping[str, str] = field(default_factory=dict)
     began: str = ""
     taken_at: float = 0.0
     silent: bool = True
     candidate: Window = field(default_factory=Window)
     stable: Window = field(default_factory=Window)
-    task: asyncio.Task[None] | None = None
+
+    @property
+    def interval(self) -> float:
+        return self.subject.interval
+
+    async def look(self) -> bool:
+        pods = dict(self.pods)
+        found = await asyncio.gather(*(self.ask(ip, self.subject) for ip in pods.values()))
+        return self.sampled(dict(zip(pods, found, strict=True)), self.now())
 
     def sampled(self, answers: Mapping[str, Mapping[str, Counts] | None], now: float) -> bool:
         """Takes one round in; whether it says anything new."""
@@ -97,53 +105,29 @@ class Counters:
     ) -> None:
         self._count = count
         self._now = now
-        self._changed = changed
         self._turn = asyncio.Semaphore(AT_ONCE)
-        self._watches: dict[Owner, _Watch] = {}
+        self._watches: Watches[_Watch] = Watches(changed)
 
     def view(
         self, owner: Owner, subject: Subject | None, children: list[Observed]
     ) -> AnalysisView | None:
         """What was counted in the present step; begins to count where nobody does."""
-        held = self._watches.get(owner)
-        if held is None or held.subject != subject:
+        if subject is None:
             self.forget(owner)
-            if subject is None:
-                return None
-            held = self._watches[owner] = _Watch(subject)
+            return None
+        held = self._watches.hold(owner, _Watch(subject, self._ask, self._now))
         held.pods = running_routers(children)
-        if held.task is None or held.task.done():
-            held.task = asyncio.create_task(
-                self._ask(owner, held), name=f"counters {held.subject.revision}"
-            )
         return held.view()
 
     def forget(self, owner: Owner) -> None:
         """The object, its candidate or its step is gone."""
-        held = self._watches.pop(owner, None)
-        if held is not None and held.task is not None:
-            held.task.cancel()
+        self._watches.forget(owner)
 
     def close(self) -> None:
         """Stops counting."""
-        for owner in list(self._watches):
-            self.forget(owner)
+        self._watches.close()
 
-    async def _ask(self, owner: Owner, watch: _Watch) -> None:
-        try:
-            while True:
-                pods = dict(watch.pods)
-                found = await asyncio.gather(
-                    *(self._one(ip, watch.subject) for ip in pods.values())
-                )
-                if watch.sampled(dict(zip(pods, found, strict=True)), self._now()):
-                    self._changed(owner)
-                await asyncio.sleep(watch.subject.interval)
-        except Exception:
-            log.exception("bug in counting the requests of %s", watch.subject.revision)
-            raise
-
-    async def _one(self, ip: str, subject: Subject) -> Mapping[str, Counts] | None:
+    async def _ask(self, ip: str, subject: Subject) -> Mapping[str, Counts] | None:
         async with self._turn:
             return await self._count(ip, (subject.revision, subject.against))
 

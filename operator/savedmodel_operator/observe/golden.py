@@ -8,7 +8,6 @@ for its own.
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import binascii
 from collections.abc import Callable, Mapping, Sequence
@@ -23,6 +22,7 @@ from savedmodel_operator.cluster.client import Client
 from savedmodel_operator.cluster.kinds import CONFIG_MAP
 from savedmodel_operator.gate.golden_file import digest
 from savedmodel_operator.gate.verdict import listed
+from savedmodel_operator.observe.watches import Watches
 from savedmodel_operator.plan.memory import JUDGED_BY
 
 Files = tuple[tuple[str, bytes], ...]
@@ -96,11 +96,23 @@ def _content(request: GoldenRequest, body: Mapping[str, Any]) -> bytes:
 class _Watch:
     """One object's files, looked at again and again."""
 
+    reader: GoldenReader
     namespace: str
     requests: tuple[GoldenRequest, ...]
     interval: float
     digest: str | None = None
-    task: asyncio.Task[None] | None = None
+
+    @property
+    def subject(self) -> tuple[tuple[GoldenRequest, ...], float]:
+        return self.requests, self.interval
+
+    async def look(self) -> bool:
+        try:
+            seen = digest(await self.reader.read(self.namespace, self.requests))
+        except GoldenError:
+            return False  # a file that is gone proves nothing: the refusal stands
+        was, self.digest = self.digest, seen
+        return seen != was
 
 
 class GoldenWatcher:
@@ -108,8 +120,7 @@ class GoldenWatcher:
 
     def __init__(self, reader: GoldenReader, changed: Callable[[Owner], None]) -> None:
         self._reader = reader
-        self._changed = changed
-        self._watches: dict[Owner, _Watch] = {}
+        self._watches: Watches[_Watch] = Watches(changed)
 
     def view(self, owner: Owner, spec: Spec, status: Mapping[str, Any]) -> str | None:
         """The digest, None where it is not known or does not matter."""
@@ -117,35 +128,16 @@ class GoldenWatcher:
         if not requests or not _refused(status):
             self.forget(owner)
             return None
-        interval = seconds(spec.source.poll_interval)
-        held = self._watches.get(owner)
-        if held is None or (held.requests, held.interval) != (requests, interval):
-            self.forget(owner)
-            held = self._watches[owner] = _Watch(owner[0], requests, interval)
-            held.task = asyncio.create_task(self._poll(owner, held), name=f"golden {owner}")
-        return held.digest
+        watch = _Watch(self._reader, owner[0], requests, seconds(spec.source.poll_interval))
+        return self._watches.hold(owner, watch).digest
 
     def forget(self, owner: Owner) -> None:
         """The object, or its refusal, is gone."""
-        held = self._watches.pop(owner, None)
-        if held is not None and held.task is not None:
-            held.task.cancel()
+        self._watches.forget(owner)
 
     def close(self) -> None:
         """Ends all watches."""
-        for owner in list(self._watches):
-            self.forget(owner)
-
-    async def _poll(self, owner: Owner, held: _Watch) -> None:
-        while True:
-            try:
-                seen = digest(await self._reader.read(held.namespace, held.requests))
-            except GoldenError:
-                seen = held.digest or ""  # a file that is gone proves nothing: the refusal stands
-            if seen and seen != held.digest:
-                held.digest = seen
-                self._changed(owner)
-            await asyncio.sleep(held.interval)
+        self._watches.close()
 
 
 def _refused(status: Mapping[str, Any]) -> bool:
