@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-_TINY, _PRECISION, _ROUNDS = 1e-300, 1e-14, 400
+_TINY, _PRECISION, _ROUNDS, _HALVINGS = 1e-300, 1e-14, 400, 100
 
 
 def tail(hits: int, total: int, share: float) -> float:
@@ -40,7 +40,9 @@ def lower(hits: int, total: int, alpha: float) -> float:
     _expect_counts(hits, total)
     if hits == 0:
         return 0.0
-    return _solve(lambda share: tail(hits, total, share) - alpha)
+    if tail(hits, total, hits / total) <= alpha:
+        return hits / total  # a doubt of more than a half, or so: no bound beyond what was seen
+    return _solve(lambda share: tail(hits, total, share), alpha, hits / total)
 
 
 def upper(hits: int, total: int, alpha: float) -> float:
@@ -124,15 +126,34 @@ def _away(value: float) -> float:
     return value if abs(value) > _TINY else _TINY
 
 
-def _solve(rising: Callable[[float], float]) -> float:
-    """Where a rising function crosses zero in (0, 1), from below."""
-    low, high = 0.0, 1.0
-    for _ in range(60):
-        middle = (low + high) / 2
-        if rising(middle) > 0:
-            high = middle
+def _solve(rising: Callable[[float], float], level: float, high: float) -> float:
+    """Where a rising function of (0, high) passes the level, from below.
+
+    Regula falsi on the logarithms, which are nearly straight there, with Illinois' halving
+    (Dowell and Jarratt, BIT 11, 1971): about ten evaluations where bisection takes sixty.
+    """
+
+    def above(share: float) -> float:
+        return math.log(max(rising(share), _TINY)) - math.log(level)
+
+    low, at_low, at_high, side = 0.0, math.log(_TINY) - math.log(level), above(high), 0
+    for _ in range(_HALVINGS):
+        if high - low <= _PRECISION * high:
+            break
+        share = (low * at_high - high * at_low) / (at_high - at_low)
+        if not low < share < high:
+            share = (low + high) / 2
+        value = above(share)
+        if value > 0:
+            high, at_high = share, value
+            at_low *= 0.5 if side > 0 else 1.0
+            side = 1
         else:
-            low = middle
+            low, at_low = share, value
+            at_high *= 0.5 if side < 0 else 1.0
+            side = -1
+            if value > -_PRECISION:
+                break
     return low
 
 

@@ -3,16 +3,23 @@
 Three answers. Failed: the limit is broken beyond the doubt that this look may spend (`spending`).
 Passed: enough requests, and what was observed keeps the limit. Inconclusive: too few requests, or
 the observed value is beyond the limit while chance still explains it. Only Failed condemns.
+
+Latencies come in buckets. What the bucket around a limit holds is on neither side of it: it does
+not break the limit, so a limit acts as the next edge at or above it.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
 from savedmodel_operator.analysis.bounds import lower_difference, quantile_rank, tail
 from savedmodel_operator.analysis.window import Counts
+
+WIDE = 1.5
+"""A bucket that is told by its edges; TensorFlow Serving's are wider by 1.8."""
 
 
 class Outcome(StrEnum):
@@ -92,7 +99,9 @@ def _server_errors(limit: float, least: int, seen: Counts) -> Test:
         text = f"{_percent(hits, total)} of {total} requests failed with server errors"
         certain = total >= least and _surprising(hits, total, limit, alpha)
         observed = hits / total if total else None
-        return _result("serverErrorRate", observed, limit, (total, least), certain, text, _share)
+        beyond = observed is not None and observed > limit
+        found = _Found(observed, beyond, certain, text, _share)
+        return _result("serverErrorRate", limit, (total, least), found)
 
     return test
 
@@ -105,8 +114,9 @@ def _client_errors(limit: float, least: int, seen: Counts, stable: Counts) -> Te
             f"{_percent(*ours)} of {ours[1]} requests were answered with client errors, "
             f"stable's {_percent(*theirs)} of {theirs[1]}"
         )
-        certain = samples >= least and alpha > 0 and lower_difference(ours, theirs, alpha) > limit
         observed = ours[0] / ours[1] - theirs[0] / theirs[1] if samples else None
+        asked = samples >= least and alpha > 0 and observed is not None and observed > limit
+        certain = asked and lower_difference(ours, theirs, alpha) > limit
         sample = (samples, least)
         return _result("clientErrorIncrease", observed, limit, sample, certain, text, _share)
 
@@ -118,11 +128,12 @@ def _latency(quantile: float, limit: float, least: int, seen: Counts) -> Test:
 
     def test(alpha: float) -> Result:
         total, observed = seen.timed, seen.quantile(quantile)
-        text = f"{name(quantile)} of {total} requests took {_time(observed)}"
+        text = f"{name(quantile)} of {total} requests took {_took(seen, quantile)}"
         slow = seen.slower_than(limit)
         certain = total >= least and _surprising(slow, total, 1.0 - quantile, alpha)
-        value = observed if total else None
-        return _result(metric, value, limit, (total, least), certain, text, _time)
+        beyond = total > 0 and seen.bucket(quantile)[0] >= limit
+        found = _Found(observed if total else None, beyond, certain, text, _time)
+        return _result(metric, limit, (total, least), found)
 
     return test
 
@@ -134,14 +145,15 @@ def _ratio(quantile: float, limit: float, least: int, seen: Counts, stable: Coun
         samples = min(seen.timed, stable.timed)
         ours, theirs = seen.quantile(quantile), stable.quantile(quantile)
         text = (
-            f"{name(quantile)} of {seen.timed} requests took {_time(ours)}, "
-            f"stable's of {stable.timed} took {_time(theirs)}"
-        )
-        certain = (
-            samples >= least and alpha > 0 and _slower(quantile, limit, seen, stable, alpha / 2)
+            f"{name(quantile)} of {seen.timed} requests took {_took(seen, quantile)}, "
+            f"stable's of {stable.timed} took {_took(stable, quantile)}"
         )
         observed = ours / theirs if samples and theirs else None
-        return _result(metric, observed, limit, (samples, least), certain, text, _times)
+        asked = samples >= least and alpha > 0 and observed is not None and observed > limit
+        certain = asked and _slower(quantile, limit, seen, stable, alpha / 2)
+        beyond = seen.bucket(quantile)[0] > limit * stable.bucket(quantile)[1]
+        found = _Found(observed, beyond and samples > 0, certain, text, _times)
+        return _result(metric, limit, (samples, least), found)
 
     return test
 
@@ -159,26 +171,30 @@ def _slower(quantile: float, ratio: float, seen: Counts, stable: Counts, alpha: 
     return seen.value_at(low)[0] > ratio * stable.value_at(high)[1]
 
 
-def _result(
-    metric: str,
-    observed: float | None,
-    limit: float,
-    sample: tuple[int, int],
-    certain: bool,
-    text: str,
-    show: Callable[[float], str],
-) -> Result:
+@dataclass(frozen=True)
+class _Found:
+    """What one test saw. `beyond`: the observed value breaks the limit, by chance or not; `certain`:
+    not by chance."""
+
+    observed: float | None
+    beyond: bool
+    certain: bool
+    text: str
+    show: Callable[[float], str]
+
+
+def _result(metric: str, limit: float, sample: tuple[int, int], found: _Found) -> Result:
     samples, least = sample
-    said = f"{metric}: {text}, the limit is {show(limit)}"
-    if certain:
-        return Result(metric, Outcome.Failed, observed, limit, samples, said)
-    if samples < least or observed is None:
+    said = f"{metric}: {found.text}, the limit is {found.show(limit)}"
+    if found.certain:
+        return Result(metric, Outcome.Failed, found.observed, limit, samples, said)
+    if samples < least or found.observed is None:
         said = f"{metric}: {samples} of {least} requests that it needs"
-        return Result(metric, Outcome.Inconclusive, observed, limit, samples, said)
-    if observed > limit:
+        return Result(metric, Outcome.Inconclusive, found.observed, limit, samples, said)
+    if found.beyond:
         said += "; chance may still explain it"
-        return Result(metric, Outcome.Inconclusive, observed, limit, samples, said)
-    return Result(metric, Outcome.Passed, observed, limit, samples, said)
+        return Result(metric, Outcome.Inconclusive, found.observed, limit, samples, said)
+    return Result(metric, Outcome.Passed, found.observed, limit, samples, said)
 
 
 def _percent(hits: int, total: int) -> str:
@@ -191,6 +207,16 @@ def _share(value: float) -> str:
 
 def _time(value: float) -> str:
     return f"{value * 1000:.3g} ms" if value < 1 else f"{value:.3g} s"
+
+
+def _took(seen: Counts, quantile: float) -> str:
+    """The estimate, or the edges where they are far apart."""
+    low, high = seen.bucket(quantile)
+    if math.isinf(high):
+        return f"more than {_time(low)}"
+    if low > 0 and high > WIDE * low:
+        return f"{_time(low)} to {_time(high)}"
+    return _time(seen.quantile(quantile))
 
 
 def _times(value: float) -> str:

@@ -9,6 +9,7 @@ its last counts with it: they were real requests.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import reduce
@@ -68,16 +69,23 @@ class Counts:
         raise ValueError(f"there are {seen} values, rank {rank} is none of them")
 
     def quantile(self, quantile: float) -> float:
-        """The estimate in seconds, linear inside its bucket; 0 without values."""
+        """The estimate in seconds, linear inside its bucket, at the least in an open one; 0 without
+        values."""
         if not self.timed:
             return 0.0
         wanted, seen = quantile * self.timed, 0
         for low, high in sorted(self.latency):
             here = self.latency[low, high]
             if seen + here >= wanted:
-                return low + (high - low) * max(0.0, (wanted - seen) / here)
+                share = max(0.0, (wanted - seen) / here)
+                return low if math.isinf(high) else low + (high - low) * share
             seen += here
         return max(high for _, high in self.latency)
+
+    def bucket(self, quantile: float) -> tuple[float, float]:
+        """The edges between which the quantile surely is; (0, 0) without values."""
+        rank = max(1, math.ceil(round(quantile * self.timed, 6)))
+        return self.value_at(rank) if self.timed else (0.0, 0.0)
 
 
 @dataclass(frozen=True, slots=True)
