@@ -117,8 +117,9 @@ def _client_errors(limit: float, least: int, seen: Counts, stable: Counts) -> Te
         observed = ours[0] / ours[1] - theirs[0] / theirs[1] if samples else None
         asked = samples >= least and alpha > 0 and observed is not None and observed > limit
         certain = asked and lower_difference(ours, theirs, alpha) > limit
-        sample = (samples, least)
-        return _result("clientErrorIncrease", observed, limit, sample, certain, text, _share)
+        beyond = observed is not None and observed > limit
+        found = _Found(observed, beyond, certain, text, _share)
+        return _result("clientErrorIncrease", limit, (samples, least), found)
 
     return test
 
