@@ -181,8 +181,8 @@ def versioned_bucket(
 
 
 @pytest.fixture(scope="session")
-def model(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
-    """A SavedModel by TensorFlow (in a process of its own): relative key → bytes."""
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A SavedModel by TensorFlow (in a process of its own), and its graph as text beside it."""
     folder = tmp_path_factory.mktemp("model")
     script = Path(__file__).with_name("make_model.py")
     done = subprocess.run(
@@ -194,8 +194,23 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
         check=False,
     )
     assert done.returncode == 0, done.stderr[-4000:]
-    files = (path for path in folder.rglob("*") if path.is_file())
-    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
+    return folder
+
+
+@pytest.fixture(scope="session")
+def model(made: Path) -> dict[str, bytes]:
+    """The SavedModel: relative key → bytes."""
+    files = (path for path in made.rglob("*") if path.is_file())
+    return {str(path.relative_to(made)): path.read_bytes() for path in files}
+
+
+@pytest.fixture(scope="session")
+def text_model(made: Path, model: dict[str, bytes]) -> dict[str, bytes]:
+    """The same, with its graph as text only."""
+    rest = {
+        key: data for key, data in model.items() if key not in ("saved_model.pb", "fingerprint.pb")
+    }
+    return {**rest, "saved_model.pbtxt": made.with_suffix(".pbtxt").read_bytes()}
 
 
 def certificate(

@@ -1,9 +1,12 @@
-"""Writes one real SavedModel with variables and an asset: `make_model.py FOLDER`."""
+"""Writes one real SavedModel with variables and an asset: `make_model.py FOLDER`; its graph as text
+beside it, FOLDER.pbtxt."""
 
 import sys
 from pathlib import Path
 
 import tensorflow as tf
+from google.protobuf import text_format
+from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 
 
 class Model(tf.Module):
@@ -23,3 +26,7 @@ words = Path(sys.argv[1]).with_suffix(".txt")
 words.write_text("a\nb\n")
 made = Model(str(words))
 tf.saved_model.save(made, sys.argv[1], signatures={"serving_default": made.serve})
+
+folder = Path(sys.argv[1])
+proto = SavedModel.FromString((folder / "saved_model.pb").read_bytes())
+folder.with_suffix(".pbtxt").write_text(text_format.MessageToString(proto))

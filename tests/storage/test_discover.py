@@ -44,6 +44,20 @@ def test_a_version_is_complete_after_two_equal_polls(bucket: Bucket, model: dict
     assert second.facts.graph(("serve",)).signatures["serving_default"].inputs.keys() == {"x"}
 
 
+def test_a_graph_as_text_is_read_alike(
+    bucket: Bucket, model: dict[str, bytes], text_model: dict[str, bytes]
+):
+    bucket.put_tree(f"{PREFIX}1/", model)
+    bucket.put_tree(f"{PREFIX}2/", text_model)
+    text, binary = settled(bucket).versions
+    assert (text.number, text.reason, binary.reason) == (2, Reason.Complete, Reason.Complete)
+    assert text.facts is not None
+    assert binary.facts is not None
+    graph = ("serve",)
+    assert text.facts.graph(graph).signatures == binary.facts.graph(graph).signatures
+    assert text.facts.graph(graph).ops == binary.facts.graph(graph).ops
+
+
 def test_the_lock_lists_exactly_the_objects(bucket: Bucket, model: dict[str, bytes]):
     bucket.put_tree(f"{PREFIX}1/", model)
     lock = only(settled(bucket)).lock
