@@ -70,6 +70,22 @@ CASES: dict[str, Case] = {
         {"spec.source.secretRef.name": "prod/savedmodel-storage"},
         ("spec.source.secretRef.name", OBJECT_NAME),
     ),
+    "replicas and autoscaling": (
+        {"spec.serving.replicas": 2, "spec.serving.autoscaling": {"maxReplicas": 3}},
+        ("set serving.replicas (a fixed number of pods) or serving.autoscaling", "not both"),
+    ),
+    "autoscaling upside down": (
+        {"spec.serving.autoscaling": {"minReplicas": 4, "maxReplicas": 3}},
+        ("minReplicas must be at most maxReplicas", "minReplicas: 2, maxReplicas: 10"),
+    ),
+    "autoscaling to nothing": (
+        {"spec.serving.autoscaling": {"minReplicas": 0, "maxReplicas": 3}},
+        ("spec.serving.autoscaling.minReplicas", "greater than or equal to 1"),
+    ),
+    "autoscaling without a limit": (
+        {"spec.serving.autoscaling": {"minReplicas": 2}},
+        ("spec.serving.autoscaling.maxReplicas: Required value",),
+    ),
     "endpoint without scheme": (
         {"spec.source.endpoint": "store:9000"},
         ("must be http(s)://HOST[:PORT] without path, user or query",),

@@ -25,6 +25,7 @@ CHILDREN = (
     "/services",
     "apps/controllerrevisions",
     "apps/deployments",
+    "autoscaling/horizontalpodautoscalers",
     "policy/poddisruptionbudgets",
     "networking.k8s.io/networkpolicies",
 )

@@ -96,8 +96,47 @@ OWNED_FLAGS = (
 """Flags that the operator writes itself; `args` may not repeat them."""
 
 
+class Autoscaling(Base, frozen=True):
+    """A HorizontalPodAutoscaler for the stable revision."""
+
+    RULES = (
+        (
+            "self.minReplicas <= self.maxReplicas",
+            "minReplicas must be at most maxReplicas, for example minReplicas: 2, maxReplicas: 10",
+        ),
+    )
+
+    max_replicas: Annotated[int, Meta(ge=1, le=1000, description="Most pods under load.")]
+    min_replicas: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=1000,
+            description="Fewest pods. While a rollout runs, no fewer than carried the load when it "
+            "began.",
+        ),
+    ] = 1
+    target_cpu_utilization_percentage: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=1000,
+            description="CPU of the serving container that the autoscaler aims at, in percent of "
+            "its request; so serving.resources must have one for cpu.",
+        ),
+    ] = field(default=80, name="targetCPUUtilizationPercentage")
+
+
 class Serving(Base, frozen=True):
     """How a version is run. Any change here is a new revision, rolled out like a new version."""
+
+    RULES = (
+        (
+            "!(has(self.replicas) && has(self.autoscaling))",
+            "set serving.replicas (a fixed number of pods) or serving.autoscaling (minReplicas, "
+            "maxReplicas), not both; kubectl scale cannot scale an autoscaled object",
+        ),
+    )
 
     image: Annotated[
         str,
@@ -105,6 +144,13 @@ class Serving(Base, frozen=True):
     ]
     replicas: (
         Annotated[Replicas, Meta(description="Pods of the stable revision; 1 if left out.")] | None
+    ) = None
+    autoscaling: (
+        Annotated[
+            Autoscaling,
+            Meta(description="Bounds and target of an autoscaler, instead of replicas."),
+        ]
+        | None
     ) = None
     resources: Resources = Resources()
     options: Options = Options()

@@ -100,6 +100,16 @@ class CandidateStatus(StableStatus, frozen=True, kw_only=True):
     live_checked: (
         Annotated[bool, Meta(description="The gate's checks on the running pod are done.")] | None
     ) = None
+    base_replicas: (
+        Annotated[
+            int,
+            Meta(
+                description="Pods that carry all requests, where an autoscaler says how many: "
+                "stable's when the rollout began, more where load rose since."
+            ),
+        ]
+        | None
+    ) = None
     analysis: AnalysisStatus | None = None
 
 

@@ -32,7 +32,14 @@ from savedmodel_operator.api.scalars import (
     cel,
     seconds,
 )
-from savedmodel_operator.api.serving import OWNED_FLAGS, Options, Pod, Resources, Serving
+from savedmodel_operator.api.serving import (
+    OWNED_FLAGS,
+    Autoscaling,
+    Options,
+    Pod,
+    Resources,
+    Serving,
+)
 
 __all__ = [
     "API_VERSION",
@@ -46,6 +53,7 @@ __all__ = [
     "ROOT_RULES",
     "SHORT_NAME",
     "VERSION",
+    "Autoscaling",
     "Base",
     "Compatibility",
     "ConfigMapKey",
@@ -281,7 +289,9 @@ class Spec(Base, frozen=True):
 
     @property
     def replicas(self) -> int:
-        """Pods of the stable revision; left out means 1."""
+        """Pods of the stable revision, at least; left out means 1."""
+        if self.serving.autoscaling is not None:
+            return self.serving.autoscaling.min_replicas
         return 1 if self.serving.replicas is None else self.serving.replicas
 
 

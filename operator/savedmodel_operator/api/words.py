@@ -56,12 +56,12 @@ FIELD_WORDS: Mapping[str, str] = {
     "spec.source.caBundle.key": "Key in it that holds the PEM certificates.",
     "spec.source.secretRef.name": "Name of the Secret.",
     "spec.serving": (
-        "How a version is run. A change of anything but replicas is a new revision, rolled out "
-        "like a new version."
+        "How a version is run. A change of anything but replicas and autoscaling is a new "
+        "revision, rolled out like a new version."
     ),
     "spec.serving.replicas": (
-        "Pods of the stable revision; 1 if left out. It must be there for an autoscaler, which "
-        "reads it through the scale subresource."
+        "Pods of the stable revision; 1 if left out. It must be there for an autoscaler of your "
+        "own, which reads it through the scale subresource."
     ),
     "spec.serving.resources.limits": "The most that the container may use, by resource.",
     "spec.serving.resources.requests": "What the scheduler sets aside for the container, by resource.",

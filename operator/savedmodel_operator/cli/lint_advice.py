@@ -107,6 +107,14 @@ def _capacity(spec: Spec) -> Iterator[Advice]:
             ("one router: a drained or lost node stops all requests until it runs elsewhere"),
         )
     resources = spec.serving.resources
+    if spec.serving.autoscaling and "cpu" not in {**resources.limits, **resources.requests}:
+        yield (
+            ("spec", "serving", "resources"),
+            (
+                "no CPU is asked for: the autoscaler aims at a share of the request and does "
+                "nothing without one, unless the namespace sets a default"
+            ),
+        )
     if "memory" not in {**resources.limits, **resources.requests}:
         yield (
             ("spec", "serving", "resources"),

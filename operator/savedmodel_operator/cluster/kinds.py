@@ -46,6 +46,7 @@ SECRET = Kind("Secret", "v1", "secrets")
 DEPLOYMENT = Kind("Deployment", "apps/v1", "deployments")
 CONTROLLER_REVISION = Kind("ControllerRevision", "apps/v1", "controllerrevisions")
 DISRUPTION_BUDGET = Kind("PodDisruptionBudget", "policy/v1", "poddisruptionbudgets")
+AUTOSCALER = Kind("HorizontalPodAutoscaler", "autoscaling/v2", "horizontalpodautoscalers")
 NETWORK_POLICY = Kind("NetworkPolicy", "networking.k8s.io/v1", "networkpolicies")
 LEASE = Kind("Lease", "coordination.k8s.io/v1", "leases")
 EVENT = Kind("Event", "events.k8s.io/v1", "events")
@@ -57,6 +58,7 @@ CHILDREN = (
     DEPLOYMENT,
     CONTROLLER_REVISION,
     DISRUPTION_BUDGET,
+    AUTOSCALER,
     NETWORK_POLICY,
 )
 """What is watched by label and belongs to a SavedModelDeployment."""

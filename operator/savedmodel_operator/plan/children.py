@@ -48,6 +48,7 @@ class RevisionView:
     service: Observed | None = None
     deployment: Observed | None = None
     pdb: Observed | None = None
+    autoscaler: Observed | None = None
     pods: tuple[PodView, ...] = ()
 
     @property
@@ -163,6 +164,7 @@ def _place(parts: dict[str, Any], observed: Observed) -> None:
         "Service": "service",
         "Deployment": "deployment",
         "PodDisruptionBudget": "pdb",
+        "HorizontalPodAutoscaler": "autoscaler",
     }.get(observed.kind)
     if observed.kind == "Pod":
         parts["pods"].append(_pod(observed))

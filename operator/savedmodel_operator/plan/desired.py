@@ -15,6 +15,7 @@ from typing import Any
 from savedmodel_operator.api import names
 from savedmodel_operator.plan import memory as memories
 from savedmodel_operator.plan.actions import Action, Annotate, Apply, Create, Delete
+from savedmodel_operator.plan.autoscaler import keep_autoscaler, remove_autoscalers
 from savedmodel_operator.plan.children import RevisionView, World
 from savedmodel_operator.plan.keeping import find_kept
 from savedmodel_operator.plan.memory import Memory
@@ -27,6 +28,7 @@ from savedmodel_operator.plan.routing import (
     encode_weights,
     may_delete,
 )
+from savedmodel_operator.plan.scale import stable_replicas, wanted_replicas, written_replicas
 from savedmodel_operator.plan.snapshot import ObjectKey
 from savedmodel_operator.plan.target import Target
 from savedmodel_operator.workload import lock as lock_builder
@@ -58,6 +60,7 @@ def plan_writes(world: World, router: RouterState, wanted: Wanted) -> tuple[Acti
     """All writes of this cycle, in the order of safety."""
     owner = Owner(world.snapshot.name, world.snapshot.namespace, world.snapshot.uid)
     return (
+        *remove_autoscalers(world, wanted.memory, wanted.before),
         *_router_parts(world, owner, wanted),
         *_revision_parts(world, owner, wanted),
         *_route_parts(world, owner, router, wanted),
@@ -124,14 +127,16 @@ def _config(world: World, owner: Owner, route: RoutePlan) -> dict[str, Any]:
 
 def _revision_parts(world: World, owner: Owner, wanted: Wanted) -> Iterator[Action]:
     """Stable first, what is kept, then the candidate: lock, record, Service, Deployment, budget."""
-    spec = world.snapshot.spec
-    if wanted.memory.stable is not None:
-        name = wanted.memory.stable.revision
-        yield from _one_revision(world, owner, wanted, name, spec.replicas)
-    for kept in find_kept(world, wanted.memory):
-        yield from _one_revision(world, owner, wanted, kept.revision, spec.replicas)
-    if wanted.memory.candidate is not None:
-        name = wanted.memory.candidate.revision
+    memory, before = wanted.memory, wanted.before
+    if memory.stable is not None:
+        scale = stable_replicas(world, memory)
+        yield from _one_revision(world, owner, wanted, memory.stable.revision, scale)
+        yield from keep_autoscaler(world, owner, memory, before, bool(wanted.retired))
+    for kept in find_kept(world, memory):
+        scale = wanted_replicas(world, memory)
+        yield from _one_revision(world, owner, wanted, kept.revision, scale)
+    if memory.candidate is not None:
+        name = memory.candidate.revision
         yield from _one_revision(world, owner, wanted, name, wanted.candidate_replicas)
 
 
@@ -144,10 +149,18 @@ def _one_revision(
     if record is None:
         return
     yield from put(world, record.service)
-    yield from put(
-        world, with_replicas(record.deployment, replicas), _scaling(view, record, replicas)
-    )
+    yield from _deployment(world, view, record, written_replicas(view, replicas))
     yield from put(world, record.pdb)
+
+
+def _deployment(
+    world: World, view: RevisionView, record: RevisionRecord, replicas: int | None
+) -> Iterator[Action]:
+    if replicas is None:
+        yield from put(world, record.deployment)
+        return
+    why = _scaling(view, record, replicas)
+    yield from put(world, with_replicas(record.deployment, replicas), why)
 
 
 def _scaling(view: RevisionView, record: RevisionRecord, replicas: int) -> str:

@@ -73,6 +73,7 @@ class Candidate:
     suspended: bool = False  # spec.suspend held it when it was last looked at
     live_checked: bool = False
     weight: int = 0
+    base: int | None = None  # pods that carry all traffic, where an autoscaler says how many
     ledger: Ledger = field(default_factory=Ledger)
     window: str = ""
 
@@ -208,6 +209,8 @@ def write_candidate(candidate: Candidate) -> dict[str, Any]:
     }
     if candidate.step_since is not None:
         body["stepSince"] = timestamp(candidate.step_since)
+    if candidate.base is not None:
+        body["baseReplicas"] = candidate.base
     if candidate.window:
         body["analysis"] = _write_ledger(candidate)
     return body
@@ -285,6 +288,7 @@ def _read_candidate(raw: Any) -> Candidate | None:
             returning=bool(raw.get("returning", False)),
             live_checked=bool(raw.get("liveChecked", False)),
             weight=int(raw.get("weight", 0)),
+            base=None if raw.get("baseReplicas") is None else max(0, int(raw["baseReplicas"])),
             **_read_ledger(raw.get("analysis")),
         )
     except (TypeError, KeyError, ValueError, AttributeError):

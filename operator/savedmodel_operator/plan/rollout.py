@@ -38,6 +38,7 @@ from savedmodel_operator.plan.children import World
 from savedmodel_operator.plan.health import find_complaint
 from savedmodel_operator.plan.memory import Candidate, Memory, Past, Rejection, Stable, bound_by
 from savedmodel_operator.plan.routing import RouterState
+from savedmodel_operator.plan.scale import take_base
 from savedmodel_operator.plan.target import gate_hash
 from savedmodel_operator.plan.trial import End, Progress, Trial, Wait, steps_of
 
@@ -52,7 +53,9 @@ def advance(
     """Carry the candidate as far as this snapshot allows."""
     assert memory.candidate is not None
     steps = steps_of(world, memory)
-    candidate = _suspended(world, _within(memory.candidate, len(steps)))
+    candidate = take_base(world, memory, _within(memory.candidate, len(steps)))
+    candidate = _suspended(world, candidate)
+    memory = replace(memory, candidate=candidate)
     trial = Trial(world, router, memory, candidate, steps, by_hand)
     trial = analysis.take_look(trial)
     end = End(Reason.RolledBack, Reason.Aborted, abort) if abort else _find_end(trial)

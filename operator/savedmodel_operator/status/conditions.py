@@ -40,8 +40,11 @@ def _ready(report: Report) -> Entry:
     if stable is None:
         return "False", report.wait.reason, report.wait.sentence
     view = report.world.revision(stable.revision)
-    wanted = wanted_replicas(report.world, report.memory)
-    if view.ready_replicas < wanted or view.scale != wanted:
+    spec, wanted = report.world.snapshot.spec, wanted_replicas(report.world, report.memory)
+    autoscaled = spec.serving.autoscaling is not None
+    # What an autoscaler adds may still load: the spec promises its least number.
+    least = spec.replicas if autoscaled else wanted
+    if view.ready_replicas < least or not (autoscaled or view.scale == wanted):
         complaint = find_complaint(view)
         text = f"{view.ready_replicas} of {wanted} pods of {stable.revision} are ready"
         return (

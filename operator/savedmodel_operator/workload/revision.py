@@ -29,7 +29,10 @@ from savedmodel_operator.workload.model import (
 )
 from savedmodel_operator.workload.owner import Owner, Platform
 
-NOT_A_REVISION = {"serving": {"replicas"}, "source": {"uri", "pollInterval", "readyMarker"}}
+NOT_A_REVISION = {
+    "serving": {"replicas", "autoscaling"},
+    "source": {"uri", "pollInterval", "readyMarker"},
+}
 """Fields of `serving` and `source` that do not change what a pod is or does. The place in the
 bucket is part of the identity's lock, not of the serving inputs."""
 
