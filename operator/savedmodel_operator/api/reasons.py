@@ -33,6 +33,9 @@ class Reason(StrEnum):
     TooManyObjects = "TooManyObjects"
     HostileKey = "HostileKey"
     MalformedLock = "MalformedLock"
+    Restorable = "Restorable"
+    LockedBytesGone = "LockedBytesGone"
+    SourceMoved = "SourceMoved"
 
     # versions
     Complete = "Complete"

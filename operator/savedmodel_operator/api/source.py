@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from savedmodel_operator.api.reasons import Reason
 from savedmodel_operator.savedmodel.facts import ModelFacts
@@ -64,6 +64,19 @@ class VersionView:
 
 
 @dataclass(frozen=True)
+class LockView:
+    """Whether the bytes of one revision's lock can still be fetched. `here` None: not told."""
+
+    revision: str
+    here: bool | None
+    reason: Reason  # Restorable, LockedBytesGone, MalformedLock or why it could not be told
+    message: str
+    key: str = ""  # the first locked object that is gone
+    looks: int = field(default=0, compare=False)
+    mark: str = field(default="", compare=False)  # fingerprint of the directory at the last look
+
+
+@dataclass(frozen=True)
 class SourceView:
     """One look at the bucket. With an error, `versions` are those of the last good look."""
 
@@ -72,3 +85,8 @@ class SourceView:
     versions: tuple[VersionView, ...] = ()  # newest first
     ignored: tuple[str, ...] = ()  # names that are no versions, bounded
     observed_at: float = 0.0  # Unix seconds by the API server's clock; 0: never
+    locks: tuple[LockView, ...] = ()  # those that were asked about; with an error the last ones
+
+    def lock(self, revision: str) -> LockView | None:
+        """What was seen of this revision's lock."""
+        return next((view for view in self.locks if view.revision == revision), None)

@@ -6,12 +6,13 @@ and an idle cycle costs no call. It must not decide anything.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 
+from savedmodel_operator.api import names
 from savedmodel_operator.api.parse import Meta, parse, parse_meta
 from savedmodel_operator.api.types import Gate, Spec
 from savedmodel_operator.cluster.cache import ChildCache, Owner
@@ -22,8 +23,8 @@ from savedmodel_operator.observe.golden import GoldenWatcher
 from savedmodel_operator.observe.live import LiveChecks, Question
 from savedmodel_operator.observe.pods import PodClient
 from savedmodel_operator.observe.routers import Routers
-from savedmodel_operator.observe.sources import Sources
-from savedmodel_operator.plan.snapshot import Settings, Snapshot
+from savedmodel_operator.observe.sources import Sources, Wanted
+from savedmodel_operator.plan.snapshot import Observed, Settings, Snapshot
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,7 @@ class Observer:
             annotations=meta.annotations,
             spec=spec,
             status=meta.status,
-            source=self.sources.view(key, meta.uid, spec.source, _kept(meta.status, spec)),
+            source=self.sources.view(key, meta.uid, spec.source, _wanted(meta, spec, children)),
             settings=self.settings,
             objects={c.key: c for c in children},
             router=self.routers.view(key, children),
@@ -115,10 +116,21 @@ def _revision(status: Mapping[str, Any], role: str) -> str | None:
     return None if revision is None else str(revision)
 
 
-def _kept(status: Mapping[str, Any], spec: Spec) -> list[int]:
-    """Numbers that are looked at however old they are: stable, candidate and the pinned one."""
-    entries = (status.get("stable"), status.get("candidate"))
-    pinned = [spec.versions.pinned.number] if spec.versions.pinned else []
-    return pinned + [
-        e["number"] for e in entries if isinstance(e, Mapping) and isinstance(e.get("number"), int)
-    ]
+def _wanted(meta: Meta, spec: Spec, children: Iterable[Observed]) -> Wanted:
+    """Stable, candidate and the pinned version: looked at however old they are, and their locks,
+    whose bytes they can only be started from again while they are in the bucket."""
+    roles = _entries([meta.status.get("stable"), meta.status.get("candidate")])
+    numbers = {e["number"] for e in roles if isinstance(e.get("number"), int)}
+    revisions = {str(e.get("revision")) for e in roles}
+    if spec.versions.pinned is not None:
+        numbers.add(spec.versions.pinned.number)
+        past = _entries(meta.status.get("history"))
+        pinned = (e for e in past if e.get("number") == spec.versions.pinned.number)
+        revisions |= {str(e.get("revision")) for e in pinned}
+    wanted = {names.lock_name(revision): revision for revision in revisions}
+    locks = {wanted[c.name]: c for c in children if c.kind == "ConfigMap" and c.name in wanted}
+    return Wanted(frozenset(numbers), locks)
+
+
+def _entries(listed: object) -> list[Mapping[str, Any]]:
+    return [e for e in listed if isinstance(e, Mapping)] if isinstance(listed, list) else []

@@ -12,9 +12,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import msgspec
@@ -24,6 +24,7 @@ from savedmodel_operator.api.source import SourceView
 from savedmodel_operator.api.types import Source, seconds
 from savedmodel_operator.cluster.cache import Owner
 from savedmodel_operator.observe.access import split_uri
+from savedmodel_operator.plan.snapshot import Observed
 from savedmodel_operator.storage.base import Access, StorageError, Store
 
 log = logging.getLogger(__name__)
@@ -35,8 +36,18 @@ ERROR_SECONDS = 5.0
 
 _GOOD = (Reason.SourceReady, Reason.SourceEmpty)
 
-Discover = Callable[[Store, str, str | None, frozenset[int], SourceView | None], SourceView]
-"""(store, prefix, ready marker, numbers to look at anyway, previous view) in a thread."""
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a look is about beside the newest versions: numbers that are looked at however old they
+    are, and the lock objects, by revision, whose bytes shall still be there."""
+
+    numbers: frozenset[int] = frozenset()
+    locks: Mapping[str, Observed] = field(default_factory=dict)
+
+
+Discover = Callable[[Store, str, str | None, Wanted, SourceView | None], SourceView]
+"""(store, prefix, ready marker, what else, previous view) in a thread."""
 
 
 class ReadsAccess(Protocol):
@@ -69,10 +80,10 @@ class Tools:
 class SourceWatcher:
     """One object's bucket. Not for several threads, though its looks run in one."""
 
-    def __init__(self, owner: Owner, source: Source, keep: Iterable[int], tools: Tools) -> None:
+    def __init__(self, owner: Owner, source: Source, wanted: Wanted, tools: Tools) -> None:
         self._owner = owner
         self._source = source
-        self._keep = frozenset(keep)
+        self._wanted = wanted
         self._tools = tools
         self._store: ClosableStore | None = None
         self._failures = 0
@@ -80,10 +91,13 @@ class SourceWatcher:
         self.view = SourceView(Reason.SourcePending, "the bucket is being read for the first time")
         self._task = asyncio.create_task(self._run(), name=f"source {owner[0]}/{owner[1]}")
 
-    def want(self, source: Source, keep: Iterable[int]) -> None:
-        """What the object says now; another source is looked at at once."""
-        self._keep = frozenset(keep)
+    def want(self, source: Source, wanted: Wanted) -> None:
+        """What the object says now; another source or lock is looked at at once."""
+        new = wanted.locks.keys() - self._wanted.locks.keys()
+        self._wanted = wanted
         if source == self._source:
+            if new:
+                self.look_now()
             return
         old, self._source = self._source, source
         self._drop_store()
@@ -139,7 +153,7 @@ class SourceWatcher:
                 self._store,
                 prefix,
                 source.ready_marker,
-                self._keep,
+                self._wanted,
                 known,
             )
         except StorageError as error:
@@ -154,7 +168,7 @@ class SourceWatcher:
 
     def _failed(self, reason: Reason, message: str) -> SourceView:
         last = self.view
-        return SourceView(reason, message, last.versions, last.ignored, self._tools.now())
+        return replace(last, reason=reason, message=message, observed_at=self._tools.now())
 
     def _take(self, view: SourceView) -> None:
         before, self.view = self.view, view
@@ -190,17 +204,17 @@ class Sources:
         self._tools = tools
         self._watchers: dict[Owner, tuple[str, SourceWatcher]] = {}
 
-    def view(self, owner: Owner, uid: str, source: Source, keep: Iterable[int]) -> SourceView:
+    def view(self, owner: Owner, uid: str, source: Source, wanted: Wanted) -> SourceView:
         """The present view of an object's source; starts to watch it when it is new."""
         held = self._watchers.get(owner)
         if held is not None and held[0] != uid:
             self.forget(owner)
             held = None
         if held is None:
-            watcher = SourceWatcher(owner, source, keep, self._tools)
+            watcher = SourceWatcher(owner, source, wanted, self._tools)
             self._watchers[owner] = (uid, watcher)
             return watcher.view
-        held[1].want(source, keep)
+        held[1].want(source, wanted)
         return held[1].view
 
     def look_now(self, owner: Owner) -> None:

@@ -21,9 +21,10 @@ from savedmodel_operator.observe.live import LiveChecks
 from savedmodel_operator.observe.observer import Observer
 from savedmodel_operator.observe.pods import PodClient
 from savedmodel_operator.observe.routers import Routers
-from savedmodel_operator.observe.sources import ClosableStore, Sources, Tools
+from savedmodel_operator.observe.sources import ClosableStore, Sources, Tools, Wanted
 from savedmodel_operator.settings import Settings
 from savedmodel_operator.storage.base import Access, Store
+from savedmodel_operator.workload.lock import read_lock
 
 
 def make_observer(
@@ -73,9 +74,17 @@ def _discover(
     store: Store,
     prefix: str,
     ready_marker: str | None,
-    keep: frozenset[int],
+    wanted: Wanted,
     previous: SourceView | None,
 ) -> SourceView:
     from savedmodel_operator.storage.discover import discover
 
-    return discover(store, prefix, ready_marker=ready_marker, keep=keep, previous=previous)
+    read = {revision: read_lock(seen.body) for revision, seen in wanted.locks.items()}
+    return discover(
+        store,
+        prefix,
+        ready_marker=ready_marker,
+        keep=wanted.numbers,
+        held={revision: lock for revision, lock in read.items() if lock is not None},
+        previous=previous,
+    )

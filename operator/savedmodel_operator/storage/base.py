@@ -163,5 +163,8 @@ class Store(Protocol):
     def detail(self, item: StoredObject) -> ObjectDetail:
         """HEAD with If-Match on the listed ETag; ObjectChanged where it is another object now."""
 
+    def confirm(self, item: StoredObject, version_id: str) -> None:
+        """HEAD of one version of an object. ObjectGone or ObjectChanged where it is not that."""
+
     def open(self, item: StoredObject) -> RangeSource:
         """A reader of the listed object's bytes, every range with If-Match on its ETag."""

@@ -9,22 +9,30 @@ headers by ranges, never a graph's weights. It must not decide what to roll out.
     listing      → hostile? marker? settled?      _judge_listing
     headers      → facts, shard sizes             savedmodel.check_layout
     HEADs        → object versions, checksums     _lock
+    held locks   → can they still be fetched?     held.look_at
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from savedmodel_operator.api.reasons import Reason
-from savedmodel_operator.api.source import Lock, LockedObject, SourceView, VersionView
+from savedmodel_operator.api.source import (
+    Lock,
+    LockedObject,
+    LockView,
+    SourceView,
+    VersionView,
+)
 from savedmodel_operator.savedmodel import bundle, extras, saved_model
 from savedmodel_operator.savedmodel.facts import ModelFacts
 from savedmodel_operator.savedmodel.layout import check_layout
 from savedmodel_operator.savedmodel.wire import MalformedModel
 from savedmodel_operator.storage.base import StorageError, Store, StoredObject
-from savedmodel_operator.storage.lock import encode_lock
+from savedmodel_operator.storage.held import HEADS_AT_ONCE, Held, look_at
+from savedmodel_operator.storage.lock import encode_lock, lock_fault
 from savedmodel_operator.storage.s3 import md5_of_etag
 from savedmodel_operator.storage.versions import (
     Directory,
@@ -42,8 +50,6 @@ READ = 2
 MAX_OBJECTS = 20_000
 """Objects of one version; their list would not fit a lock (see `api.lock.MAX_ENCODED_BYTES`)."""
 
-HEADS_AT_ONCE = 8
-
 WARMUP_BYTES = 16 * 1024 * 1024
 """Warm-up files up to here are read whole, once, and no larger ones: their checksums need every
 byte. A thousand requests of 16 KiB; `savedmodel inspect` and `check` read up to 256 MiB."""
@@ -58,22 +64,23 @@ def discover(
     *,
     ready_marker: str | None = None,
     keep: Iterable[int] = (),
+    held: Mapping[str, Lock] | None = None,
     previous: SourceView | None = None,
 ) -> SourceView:
     """One look at the versions under `prefix` (ends in "/" or is empty).
 
     keep: numbers that are looked at however old they are (stable, candidate).
+    held: locks by revision, of which the view tells whether they can still be fetched.
     previous: the last view of the same source; a version counts as settled once its listing is
       the same as there. After an error its versions are handed on.
     Never raises StorageError: it becomes the view's reason and message.
     """
-    look = _Look(store, prefix, ready_marker, frozenset(keep), previous)
+    look = _Look(store, prefix, ready_marker, frozenset(keep), held or {}, previous)
     try:
         return look.view()
     except StorageError as error:
-        versions = previous.versions if previous else ()
-        ignored = previous.ignored if previous else ()
-        return SourceView(error.reason, error.message, versions, ignored)
+        last = previous or SourceView(error.reason, error.message)
+        return replace(last, reason=error.reason, message=error.message, observed_at=0.0)
 
 
 @dataclass(frozen=True)
@@ -84,6 +91,7 @@ class _Listing:
     prefix: str
     objects: dict[str, StoredObject]
     marker: bool
+    whole: bool = True  # False: cut off at `MAX_OBJECTS`
 
     @property
     def sizes(self) -> dict[str, int]:
@@ -108,15 +116,34 @@ class _Look:
         prefix: str,
         ready_marker: str | None,
         keep: frozenset[int],
+        held: Mapping[str, Lock],
         previous: SourceView | None,
     ) -> None:
         self._store = store
         self._prefix = prefix
         self._marker = ready_marker
         self._keep = keep
+        self._held = held
         self._known = {v.number: v for v in previous.versions} if previous else {}
+        self._before = {v.revision: v for v in previous.locks} if previous else {}
+        self._listed: dict[str, _Listing] = {}  # of the held locks' directories
+        self._fresh: dict[str, Lock] = {}  # locks that were made in this look
 
     def view(self) -> SourceView:
+        """Versions first: their listings serve the locks, too."""
+        view = self._versions()
+        return replace(view, locks=tuple(self._lock_view(r, k) for r, k in self._held.items()))
+
+    def _lock_view(self, revision: str, lock: Lock) -> LockView:
+        elsewhere = lock.bucket != self._store.access.bucket or lock_fault(lock) is not None
+        listing = self._listed.get(lock.prefix)
+        if listing is None and not elsewhere:
+            listing, _ = self._list(Directory(lock.number, lock.directory), lock.prefix)
+        listed = listing.objects if listing is not None and listing.whole else None
+        fresh, before = self._fresh.get(lock.prefix), self._before.get(revision)
+        return look_at(self._store, Held(revision, lock, listed, fresh, before))
+
+    def _versions(self) -> SourceView:
         found = sort_directories(self._store.directories(self._prefix))
         where = f"{self._store.access.where}, {self._prefix or 'its root'}"
         if not found.versions and not found.ambiguous:
@@ -148,13 +175,14 @@ class _Look:
         return views
 
     def _look_at(self, directory: Directory, known: VersionView | None, read: bool) -> VersionView:
-        listing, fault = self._list(directory)
+        listing, fault = self._list(directory, f"{self._prefix}{directory.name}/")
         mark = fingerprint((k, o.size, o.etag) for k, o in listing.objects.items())
         same = known is not None and known.fingerprint == mark
         reason, message = self._judge_listing(listing, fault, same)
         found = _Read(reason, message)
         if reason is Reason.Complete:
-            if known is not None and same and known.reason in _JUDGED_BY_HEADERS:
+            known = known if same and known and known.reason in _JUDGED_BY_HEADERS else None
+            if known is not None and not self._is_stale(known):
                 return known
             if not read:
                 found = _Read(Reason.NotRead, "older than the newest complete versions")
@@ -173,8 +201,18 @@ class _Look:
             warmup=found.warmup,
         )
 
-    def _list(self, directory: Directory) -> tuple[_Listing, tuple[Reason, str] | None]:
-        prefix = f"{self._prefix}{directory.name}/"
+    def _is_stale(self, known: VersionView) -> bool:
+        """Whether what was read before names object versions that are gone: a lock is made anew
+        then, for the same bytes may have been uploaded again."""
+        return known.lock is not None and any(
+            view.here is False and self._held[revision].objects == known.lock.objects
+            for revision, view in self._before.items()
+            if revision in self._held
+        )
+
+    def _list(
+        self, directory: Directory, prefix: str
+    ) -> tuple[_Listing, tuple[Reason, str] | None]:
         objects: dict[str, StoredObject] = {}
         marker = False
         for item in self._store.objects(prefix):
@@ -186,10 +224,15 @@ class _Look:
             if len(objects) > MAX_OBJECTS:
                 text = f"version {directory.number} has more than {MAX_OBJECTS} objects"
                 fault = (Reason.TooManyObjects, f"{text}: export it with fewer shards or assets")
-                return _Listing(directory, prefix, objects, marker), fault
-        listing = _Listing(directory, prefix, objects, marker)
+                return self._seen(_Listing(directory, prefix, objects, marker, False)), fault
+        listing = self._seen(_Listing(directory, prefix, objects, marker))
         hostile = tree_fault(objects)
         return listing, (Reason.HostileKey, hostile) if hostile else None
+
+    def _seen(self, listing: _Listing) -> _Listing:
+        if any(listing.prefix == lock.prefix for lock in self._held.values()):
+            self._listed[listing.prefix] = listing
+        return listing
 
     def _judge_listing(
         self, listing: _Listing, fault: tuple[Reason, str] | None, same: bool
@@ -265,6 +308,7 @@ class _Look:
             objects=objects,
         )
         encode_lock(lock)  # its size is checked before the gate (design.md §2)
+        self._fresh[listing.prefix] = lock
         return lock
 
     def _locked(self, key: str, item: StoredObject, versioned: bool) -> LockedObject:

@@ -44,13 +44,14 @@ def decode_lock(data: bytes) -> Lock:
         lock = form.decode(data)
     except form.LockError as error:
         raise _malformed(str(error)) from error
-    fault = _fault(lock)
+    fault = lock_fault(lock)
     if fault is not None:
         raise _malformed(fault)
     return lock
 
 
-def _fault(lock: Lock) -> str | None:
+def lock_fault(lock: Lock) -> str | None:
+    """Why a decoded lock is not to be trusted, in words."""
     if parse_number(lock.directory) != lock.number:
         return "its directory name does not spell its number"
     if not lock.prefix.endswith("/") or key_fault(lock.prefix[:-1]) is not None:

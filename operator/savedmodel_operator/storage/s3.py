@@ -217,6 +217,16 @@ class S3Store:
             raise changed(self._access, item.key)  # a store that does not honour If-Match
         return ObjectDetail(head.get("VersionId"), self._checksum(item, head))
 
+    def confirm(self, item: StoredObject, version_id: str) -> None:
+        """HEAD of one version of an object: it is there, with this size and ETag."""
+        with mapped_errors(self._access, item.key), Deadline(self._exchange_seconds):
+            head = self._client.head_object(
+                Bucket=self._access.bucket, Key=item.key, VersionId=version_id
+            )
+        found = (self._etag(self._need(head, "ETag")), self._need(head, "ContentLength"))
+        if found != (item.etag, item.size):
+            raise changed(self._access, item.key)
+
     def open(self, item: StoredObject) -> RangeSource:
         """A reader of the listed object's bytes."""
         return _RangeReader(self, item)

@@ -3,14 +3,16 @@ the store behind is a table of views, in the order in which looks find them."""
 
 import asyncio
 from concurrent.futures import Executor, Future
+from dataclasses import replace
 
 import pytest
 
 from savedmodel_operator.api.reasons import Reason
-from savedmodel_operator.api.source import SourceView, VersionView
+from savedmodel_operator.api.source import LockView, SourceView, VersionView
 from savedmodel_operator.api.types import LocalObjectReference, Source
 from savedmodel_operator.observe.access import split_uri
-from savedmodel_operator.observe.sources import Sources, Tools
+from savedmodel_operator.observe.sources import Sources, Tools, Wanted
+from savedmodel_operator.plan.snapshot import Observed
 from savedmodel_operator.storage.base import Access, StorageError
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.looptime]
@@ -84,8 +86,8 @@ class World:
         self.stores.append(Store(access))
         return self.stores[-1]
 
-    def discover(self, store, prefix, marker, keep, previous):
-        self.looks.append((self.loop.time(), store.access.bucket, prefix, marker, keep, previous))
+    def discover(self, store, prefix, marker, wanted, previous):
+        self.looks.append((self.loop.time(), store.access.bucket, prefix, marker, wanted, previous))
         answer = self.views.pop(0) if len(self.views) > 1 else self.views[0]
         if isinstance(answer, Exception):
             raise answer
@@ -95,8 +97,8 @@ class World:
     def times(self):
         return [look[0] for look in self.looks]
 
-    def ask(self, source=SOURCE, keep=(), uid="u"):
-        return self.sources.view(KEY, uid, source, keep)
+    def ask(self, source=SOURCE, keep=(), uid="u", locks=None):
+        return self.sources.view(KEY, uid, source, Wanted(frozenset(keep), locks or {}))
 
 
 async def test_before_the_first_look_it_is_pending_and_nothing_waits():
@@ -240,8 +242,39 @@ async def test_what_serves_is_looked_at_however_old_it_is():
     await asyncio.sleep(1)
     world.ask(keep=[3, 4])
     await asyncio.sleep(30)
-    assert [look[4] for look in world.looks] == [frozenset({3}), frozenset({3, 4})]
+    assert [look[4].numbers for look in world.looks] == [frozenset({3}), frozenset({3, 4})]
     assert world.looks[1][5] == world.ask(keep=[3, 4]) or world.looks[1][5].versions
+    await world.sources.close()
+
+
+def seen_lock(name):
+    return Observed("ConfigMap", name, "u", "1", {})
+
+
+async def test_a_lock_that_is_new_is_looked_at_soon_but_settles_nothing():
+    world = World(view(version(1)), view(version(1)), view(version(2, Reason.Settling)))
+    world.ask()
+    await asyncio.sleep(10)
+    world.ask(locks={"m-v1": seen_lock("m-v1-lock")})
+    await asyncio.sleep(10)
+    world.ask(locks={"m-v1": seen_lock("m-v1-lock")})
+    await asyncio.sleep(21)
+    assert world.times == [0, 10, 40]
+    assert [list(look[4].locks) for look in world.looks] == [[], ["m-v1"], ["m-v1"]]
+    world.ask(locks={"m-v2": seen_lock("m-v2-lock")})
+    await asyncio.sleep(3)
+    assert world.times == [0, 10, 40], "two looks in a row would make it complete"
+    await world.sources.close()
+
+
+async def test_what_was_seen_of_a_lock_is_kept_over_an_error():
+    gone = LockView("m-v1", False, Reason.LockedBytesGone, "saved_model.pb was deleted")
+    error = StorageError(Reason.Forbidden, "no", transient=False)
+    world = World(replace(view(version(1)), locks=(gone,)), error)
+    world.ask()
+    await asyncio.sleep(31)
+    assert world.ask().reason is Reason.Forbidden
+    assert world.ask().lock("m-v1") == gone
     await world.sources.close()
 
 
