@@ -5,15 +5,17 @@ once: a retry of ours would hide what a user sees. Must not decide when to send.
 """
 
 import io
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Protocol
 
 import aiohttp
 import grpc
 import grpc.aio
+from google.protobuf.message import DecodeError
 
-from lab.questions import Question, judge, read_grpc, read_rest, write_grpc
+from lab.questions import Arrays, Question, judge, read_grpc, read_rest, write_grpc
 
 VERSION_HEADER, REVISION_HEADER = "x-savedmodel-version", "x-savedmodel-revision"
 PREDICT = "/tensorflow.serving.PredictionService/Predict"
@@ -38,7 +40,10 @@ class Transport(StrEnum):
 
 @dataclass(frozen=True)
 class Outcome:
-    """The version and revision that answered rightly, or the failure's text."""
+    """Who answered, by the router's headers, and what was wrong with it; None: nothing was.
+
+    A failure without a version came from nobody, as a connection that broke.
+    """
 
     version: int | None = None
     revision: str = ""
@@ -79,16 +84,13 @@ class RestClient:
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             return Outcome(failure=f"{type(error).__name__}: {error}")
         if answer.status != 200:
-            return Outcome(failure=f"HTTP {answer.status}: {text[:300].decode(errors='replace')}")
-        version = headers.get(VERSION_HEADER, "")
-        if not version.isdecimal():
-            return Outcome(failure=f"{VERSION_HEADER} is {version!r}")
-        try:
-            seen = read_rest(self._question, index, int(version), text)
-        except (ValueError, KeyError, TypeError) as error:
-            return Outcome(failure=f"not an answer ({error}): {text[:300]!r}")
-        wrong = judge(self._question, index, int(version), seen)
-        return Outcome(int(version), headers.get(REVISION_HEADER, ""), wrong)
+            words = f"HTTP {answer.status}: {text[:300].decode(errors='replace')}"
+            return _outcome(headers, words)
+
+        def read(version: int) -> Arrays:
+            return read_rest(self._question, index, version, text)
+
+        return _judged(self._question, index, headers, read)
 
     async def close(self) -> None:
         await self._session.close()
@@ -105,27 +107,46 @@ class GrpcClient:
         self._predict = self._channel.unary_unary(PREDICT, None, None)
 
     async def ask(self, index: int) -> Outcome:
-        from google.protobuf.message import DecodeError
-
         call = self._predict(write_grpc(self._question, index), timeout=self._timeout)
         try:
             body = await call
             metadata = await call.initial_metadata()
         except grpc.aio.AioRpcError as error:
-            return Outcome(failure=f"{error.code().name}: {error.details()}")
-        headers = {key: str(value) for key, value in metadata or ()}
-        version = headers.get(VERSION_HEADER, "")
-        if not version.isdecimal():
-            return Outcome(failure=f"{VERSION_HEADER} is {version!r}")
-        try:
-            seen = read_grpc(body)
-        except DecodeError as error:
-            return Outcome(failure=f"not a PredictResponse: {error}")
-        wrong = judge(self._question, index, int(version), seen)
-        return Outcome(int(version), headers.get(REVISION_HEADER, ""), wrong)
+            # An answer that is nothing but a failure has its headers among the trailers.
+            told = (*(error.initial_metadata() or ()), *(error.trailing_metadata() or ()))
+            return _outcome(_texts(told), f"{error.code().name}: {error.details()}")
+
+        def read(_: int) -> Arrays:
+            return read_grpc(body)
+
+        return _judged(self._question, index, _texts(metadata), read)
 
     async def close(self) -> None:
         await self._channel.close(None)
+
+
+def _judged(
+    question: Question, index: int, headers: Mapping[str, str], read: Callable[[int], Arrays]
+) -> Outcome:
+    """What came of an answer that looks well; `read` gives its tensors as of a version."""
+    outcome = _outcome(headers, None)
+    if outcome.version is None:
+        return Outcome(failure=f"{VERSION_HEADER} is {headers.get(VERSION_HEADER, '')!r}")
+    try:
+        seen = read(outcome.version)
+    except (DecodeError, ValueError, KeyError, TypeError) as error:
+        return replace(outcome, failure=f"not an answer: {error!r}"[:300])
+    return replace(outcome, failure=judge(question, index, outcome.version, seen))
+
+
+def _outcome(headers: Mapping[str, str], failure: str | None) -> Outcome:
+    version = headers.get(VERSION_HEADER, "")
+    number = int(version) if version.isdecimal() else None
+    return Outcome(number, headers.get(REVISION_HEADER, ""), failure)
+
+
+def _texts(metadata: Iterable[tuple[str, str | bytes]] | None) -> dict[str, str]:
+    return {key: str(value) for key, value in metadata or ()}
 
 
 def connect(transport: Transport, address: str, question: Question, timeout: float) -> Client:

@@ -77,7 +77,7 @@ def splits(story: Story, record: Record, start: float, end: float) -> list[Split
         if start <= window.written and window.verified < end:
             seen = record.summary(max(window.verified, window.seen), min(window.left, end))
             hits = seen.revisions.get(window.revision, 0)
-            found.append(Split(window, seen.requests - seen.failed, hits))
+            found.append(Split(window, sum(seen.revisions.values()), hits))
     return found
 
 

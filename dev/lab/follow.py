@@ -25,6 +25,7 @@ class Route:
 
     written: float
     weights: dict[str, int]
+    seen: float = 0.0  # by this machine's own clock, as in Window
 
 
 @dataclass(frozen=True)
@@ -139,7 +140,7 @@ class Follower:
         if "savedmodel.dev/route" not in marks:
             return
         weights = json.loads(marks["savedmodel.dev/route"])["weights"]
-        route = Route(unix(marks["savedmodel.dev/written-at"]), weights)
+        route = Route(unix(marks["savedmodel.dev/written-at"]), weights, time.time())
         with self._changed:
             # A promotion moves the labels and not the weights: the split goes on.
             if not self.story.routes or self.story.routes[-1].weights != weights:

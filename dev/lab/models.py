@@ -2,8 +2,9 @@
 
     python -m lab.models FOLDER [KIND/DIRECTORY …]
 
-Neighbours: `samples` says what each computes; `uploads` starts this as a process of its own,
-because TensorFlow takes half a gigabyte and speaks to stderr as it likes. Must not upload.
+Neighbours: `samples` says what each computes, `faults` what goes wrong in some; `uploads` starts
+this as a process of its own, because TensorFlow takes half a gigabyte and speaks to stderr as it
+likes. Must not upload.
 """
 
 import sys
@@ -12,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from lab import faults
 from lab.samples import ALL, Kind, Sample
 
 
@@ -72,20 +74,6 @@ def _calc_that_crashes(target: Path, version: int) -> None:
     (target / "assets" / "table.txt").write_text("nought\tone\n")
 
 
-def _calc_that_refuses(target: Path, version: int) -> None:
-    """Right for three requests of four: no look from outside and no golden request need find it."""
-    import tensorflow as tf
-
-    class Calc(tf.Module):  # type: ignore[misc]
-        @tf.function(input_signature=[tf.TensorSpec([None], "float32", name="x")])  # type: ignore[untyped-decorator]
-        def __call__(self, x: Any) -> dict[str, Any]:
-            spoilt = tf.equal(tf.math.floormod(x[0], 4.0), 0.0)
-            with tf.control_dependencies([tf.Assert(tf.logical_not(spoilt), [x])]):
-                return {"y": tf.identity(x * 2 + version)}
-
-    tf.saved_model.save(Calc(), str(target))
-
-
 def _save_calc(target: Path, version: int, dtype: str) -> None:
     import tensorflow as tf
 
@@ -124,7 +112,11 @@ _MAKERS: dict[Kind, Callable[[Path, int], None]] = {
     Kind.CALC: _calc,
     Kind.CALC_OF_INTEGERS: _calc_of_integers,
     Kind.CALC_THAT_CRASHES: _calc_that_crashes,
-    Kind.CALC_THAT_REFUSES: _calc_that_refuses,
+    Kind.CALC_THAT_REFUSES: faults.calc(faults.Refuses),
+    Kind.CALC_THAT_FAILS: faults.calc(faults.Fails),
+    Kind.CALC_THAT_TIRES: faults.calc(faults.Tires),
+    Kind.FLOWERS_THAT_REFUSES: faults.flowers(faults.Refuses),
+    Kind.FLOWERS_THAT_TIRES: faults.flowers(faults.Tires),
     Kind.BLOB: _blob,
 }
 

@@ -23,6 +23,14 @@ class Kind(StrEnum):
     CALC_THAT_CRASHES = "calc-that-crashes"
     #: CALC that asserts x[0] mod 4 ≠ 0: answers most requests and refuses the others with 400.
     CALC_THAT_REFUSES = "calc-that-refuses"
+    #: CALC whose table is damaged where x[0] mod 4 = 0: answers those requests with 500.
+    CALC_THAT_FAILS = "calc-that-fails"
+    #: CALC that is quick at first and takes longer with each answer, up to `TIRED` seconds.
+    CALC_THAT_TIRES = "calc-that-tires"
+    #: FLOWERS that refuses rows whose first measurement mod 4 = 0 with 400.
+    FLOWERS_THAT_REFUSES = "flowers-that-refuses"
+    #: FLOWERS that takes longer with each answer, up to `TIRED` seconds.
+    FLOWERS_THAT_TIRES = "flowers-that-tires"
     #: tf.Module. data[n] (strings of any length) → size[n]: cheap at any size of the request.
     BLOB = "blob"
 
@@ -50,6 +58,8 @@ FLOWERS = (
     sample(Kind.FLOWERS, 1, padded=True),
     sample(Kind.FLOWERS, 2),
     sample(Kind.FLOWERS_WITHOUT_BEST, 3),
+    sample(Kind.FLOWERS_THAT_REFUSES, 4),
+    sample(Kind.FLOWERS_THAT_TIRES, 5),
 )
 
 CALC = (
@@ -61,10 +71,16 @@ CALC = (
 )
 
 REFUSING = sample(Kind.CALC_THAT_REFUSES, 6)
+FAILING = sample(Kind.CALC_THAT_FAILS, 7)
+TIRING = sample(Kind.CALC_THAT_TIRES, 8)
+
+#: Seconds: what the answers of a version that tires take in the end, and how much longer than the
+#: one before each of them takes until then.
+TIRED, TIRES_BY = 0.5, 0.05
 
 BLOB = (sample(Kind.BLOB, 1), sample(Kind.BLOB, 2))
 
-ALL = (*FLOWERS, *CALC, REFUSING, *BLOB)
+ALL = (*FLOWERS, *CALC, REFUSING, FAILING, TIRING, *BLOB)
 
 
 def flowers(measurements: list[float], version: int) -> tuple[list[float], int]:

@@ -75,6 +75,20 @@ async def test_a_lie_is_a_failure(
     assert words in (outcome.failure or "")
 
 
+async def test_a_failure_tells_whose_it_is() -> None:
+    outcome = await ask_rest(b'{"error": "assertion failed"}', RIGHT, 400)
+    assert (outcome.version, outcome.revision) == (2, "calc-v2-aaaaaaaa")
+    assert "HTTP 400" in (outcome.failure or "")
+
+    async def refuse(_: bytes, context: Any) -> bytes:
+        await context.abort(grpc.StatusCode.DATA_LOSS, "damaged", tuple(RIGHT.items()))
+        return b""
+
+    async with grpc_client(refuse) as client:
+        wanted = Outcome(2, "calc-v2-aaaaaaaa", "DATA_LOSS: damaged")
+        assert await client.ask(0) == wanted
+
+
 async def test_nobody_there_is_a_failure() -> None:
     async with rest_server(b"", {}) as port:
         pass
