@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from savedmodel_operator.api import names
+from savedmodel_operator.plan.snapshot import RouterPodView
 from simulation.sim_api import Key
 
 if TYPE_CHECKING:
@@ -113,14 +114,6 @@ class Kubelet:
         if key in self.world.api.objects:
             self.world.api.delete(key)
 
-    def collect(self) -> None:
-        """Pods of Deployments that are gone leave."""
-        for pod in self.world.api.of_kind("Pod"):
-            owner = pod["metadata"]["ownerReferences"][0]["uid"]
-            alive = any(d["metadata"]["uid"] == owner for d in self.world.api.of_kind("Deployment"))
-            if not alive and "deletionTimestamp" not in pod["metadata"]:
-                self.leave(("Pod", pod["metadata"]["name"]))
-
 
 def _set_ready(body: dict[str, Any], ready: bool) -> None:
     body["status"]["conditions"] = [{"type": "Ready", "status": "True" if ready else "False"}]
@@ -153,6 +146,7 @@ class Routers:
     def __init__(self, world: World) -> None:
         self.world = world
         self.carried: dict[str, Carried] = {}
+        self.changes = 0  # of anything carried
         self.stuck: set[str] = set()  # pods that take no configuration any more
 
     def is_warm(self, name: str) -> bool:
@@ -167,6 +161,25 @@ class Routers:
             for p in self.world.api.of_kind("Pod")
             if p["metadata"]["labels"].get(names.LABEL_COMPONENT) == names.COMPONENT_ROUTER
         ]
+
+    def answers(self, asked: bool) -> tuple[RouterPodView, ...]:
+        """What the operator knows of each; nothing until this process has asked them."""
+        return tuple(self._answer(pod, asked) for pod in self.pods())
+
+    def _answer(self, pod: Mapping[str, Any], asked: bool) -> RouterPodView:
+        meta, name = pod["metadata"], pod["metadata"]["name"]
+        carried = self.carried.get(name)
+        return RouterPodView(
+            name=name,
+            uid=meta["uid"],
+            running=is_ready(pod) or carried is not None,
+            ready=is_ready(pod),
+            terminating="deletionTimestamp" in meta,
+            revision=carried.hash if carried and asked else None,
+            members=dict(carried.members) if carried and asked else {},
+            nudge=meta["annotations"].get(names.ANNOTATION_NUDGE),
+            asked=asked,
+        )
 
     def sync(self, key: Key) -> None:
         """A ConfigMap alone is carried late, a nudge at once; DNS follows readiness."""
@@ -192,7 +205,7 @@ class Routers:
         if carried.hash != marks[names.ANNOTATION_CONFIG]:
             carried.hash = marks[names.ANNOTATION_CONFIG]
             carried.weights = self.world.read_weights(marks)
-            self.world.changed()
+            self.changes += 1
             self.world.after(0.3, 2.0, self._resolve)
 
     def _resolve(self) -> None:
@@ -205,7 +218,7 @@ class Routers:
             members = {r: frozenset(ready.get(r, ())) for r in carried.weights}
             if members != carried.members and ("Pod", name) in self.world.api.objects:
                 carried.members = members
-                self.world.changed()
+                self.changes += 1
 
 
 def is_ready(pod: Mapping[str, Any]) -> bool:

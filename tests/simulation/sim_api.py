@@ -1,8 +1,10 @@
-"""An API server in memory: resourceVersions, preconditions, ownership, garbage collection.
+"""An API server in memory: resourceVersions, preconditions, field ownership, garbage collection.
 
 Neighbours: `sim_actors` are the other writers, `sim_world` owns the clock. Only what the operator
 relies on is here, with the server's own semantics: a wrong resourceVersion is a conflict, a wrong
-UID is a failed precondition, a second POST is AlreadyExists, children die after their owner.
+UID is a failed precondition, a second POST is AlreadyExists, what nobody owns any more is dropped
+(`sim_fields`), what is immutable is refused. A stored body is never changed: each write stores
+another one, so that readers may keep what they saw.
 """
 
 from __future__ import annotations
@@ -13,8 +15,13 @@ from typing import Any
 
 import msgspec
 
+from savedmodel_operator.api import names
+from simulation import sim_fields
+
 Key = tuple[str, str]
 OWNER: Key = ("SavedModelDeployment", "flowers")
+UNOWNED_KINDS = ("Pod", OWNER[0])
+"""Whose fields nobody asks about: they are written most."""
 
 
 def clone(body: Any) -> Any:
@@ -23,33 +30,35 @@ def clone(body: Any) -> Any:
 
 
 class Refused(Exception):
-    """The server's no: conflict, precondition, AlreadyExists, NotFound."""
+    """The server's no: conflict, precondition, AlreadyExists, NotFound, Invalid."""
 
 
 class SimApi:
-    """All objects of one namespace."""
+    """All objects of one namespace. `revision` counts all changes, deletions included."""
 
     def __init__(self) -> None:
         self.objects: dict[Key, dict[str, Any]] = {}
+        self.owners: dict[Key, sim_fields.Owners] = {}
         self.creates: Counter[Key] = Counter()
         self.deletes: Counter[Key] = Counter()
-        self.writes: list[str] = []
         self.watchers: list[Callable[[Key], None]] = []
-        self._version = 0
+        self.revision = 0
         self._uids = 0
+        self._listed: dict[str, list[dict[str, Any]]] = {}
 
     def _touch(self, key: Key, body: dict[str, Any]) -> dict[str, Any]:
-        self._version += 1
-        body["metadata"]["resourceVersion"] = str(self._version)
+        self.revision += 1
+        body["metadata"]["resourceVersion"] = str(self.revision)
         self.objects[key] = body
+        self._listed.pop(key[0], None)
         self._notify(key)
-        return clone(body)
+        return body
 
     def _notify(self, key: Key) -> None:
         for watcher in self.watchers:
             watcher(key)
 
-    def create(self, manifest: Mapping[str, Any]) -> dict[str, Any]:
+    def create(self, manifest: Mapping[str, Any], manager: str = names.MANAGER) -> dict[str, Any]:
         """POST."""
         key = (manifest["kind"], manifest["metadata"]["name"])
         if key in self.objects:
@@ -57,29 +66,38 @@ class SimApi:
         body = clone(dict(manifest))
         self._uids += 1
         body["metadata"]["uid"] = f"uid-{self._uids}"
+        if key[0] not in UNOWNED_KINDS:
+            self.owners[key] = sim_fields.updated({}, manager, {}, sim_fields.leaves(body))
         if key[0] == "Deployment":
             body["metadata"]["generation"] = 1
             body["spec"].setdefault("replicas", 1)
         self.creates[key] += 1
         return self._touch(key, body)
 
-    def apply(self, manifest: Mapping[str, Any], uid: str, version: str) -> dict[str, Any]:
-        """Server-side apply with resourceVersion, merged field by field; lists are replaced."""
+    def apply(
+        self, manifest: Mapping[str, Any], uid: str, version: str, manager: str = names.MANAGER
+    ) -> dict[str, Any]:
+        """Forced server-side apply with UID and resourceVersion as preconditions."""
         key = (manifest["kind"], manifest["metadata"]["name"])
         seen = self._with_uid(key, uid)
         if seen["metadata"]["resourceVersion"] != version:
             raise Refused(f"Conflict {key}")
-        body = clone(seen)
-        _merge(body, manifest)
-        if key[0] == "Deployment" and body["spec"] != seen["spec"]:
-            body["metadata"]["generation"] += 1
-        return self._touch(key, body)
+        wanted, body = clone(dict(manifest)), clone(seen)
+        old, new = sim_fields.leaves(seen), sim_fields.leaves(wanted)
+        owners, gone = sim_fields.applied(self.owners.get(key, {}), manager, old, new)
+        for path in gone:
+            sim_fields.remove(body, path)
+        sim_fields.merge(body, wanted)
+        _admit(key, seen, body)
+        self.owners[key] = owners
+        return seen if body == seen else self._touch(key, body)
 
     def annotate(self, key: Key, uid: str, annotations: Mapping[str, str]) -> dict[str, Any]:
         """Merge patch."""
-        body = clone(self._with_uid(key, uid))
-        body["metadata"].setdefault("annotations", {}).update(annotations)
-        return self._touch(key, body)
+        seen = self._with_uid(key, uid)
+        held = seen["metadata"].get("annotations", {})
+        meta = {**seen["metadata"], "annotations": {**held, **annotations}}
+        return self._touch(key, {**seen, "metadata": meta})
 
     def write_status(self, key: Key, status: Mapping[str, Any], version: str) -> dict[str, Any]:
         """PUT on the status subresource."""
@@ -88,27 +106,55 @@ class SimApi:
             raise Refused(f"NotFound {key}")
         if seen["metadata"]["resourceVersion"] != version:
             raise Refused(f"Conflict {key}")
-        return self._touch(key, {**clone(seen), "status": clone(dict(status))})
+        body = {**seen, "metadata": {**seen["metadata"]}, "status": clone(dict(status))}
+        return self._touch(key, body)
 
     def delete(self, key: Key, uid: str | None = None) -> None:
-        """DELETE with the UID as precondition; the owner's children follow."""
+        """DELETE with the UID as precondition; the garbage collector comes later."""
         if key not in self.objects:
             raise Refused(f"NotFound {key}")
         if uid is not None:
             self._with_uid(key, uid)
-        gone = self.objects.pop(key)
+        del self.objects[key]
+        self.owners.pop(key, None)
+        self.revision += 1
         self.deletes[key] += 1
+        self._listed.pop(key[0], None)
         self._notify(key)
-        for other in [k for k, o in self.objects.items() if _owned_by(o, gone["metadata"]["uid"])]:
-            if other in self.objects:
-                self.delete(other)
 
-    def edit(self, key: Key, change: Callable[[dict[str, Any]], None]) -> None:
-        """Anybody else's write: a user, the kubelet, a controller."""
-        body = clone(self.objects[key])
+    def orphans(self) -> list[Key]:
+        """What the garbage collector finds: objects all of whose owners are gone."""
+        alive = {body["metadata"]["uid"] for body in self.objects.values()}
+        found = []
+        for key, body in self.objects.items():
+            owned_by = {r["uid"] for r in body["metadata"].get("ownerReferences", ())}
+            if owned_by and not owned_by & alive:
+                found.append(key)
+        return sorted(found)
+
+    def edit(
+        self, key: Key, change: Callable[[dict[str, Any]], None], manager: str = "somebody"
+    ) -> None:
+        """Anybody else's write: a user, the kubelet, a controller. Whatever it changed is theirs."""
+        seen, body = self.objects[key], clone(self.objects[key])
         change(body)
-        if body != self.objects[key]:
-            self._touch(key, body)
+        if body == seen:
+            return
+        if key[0] not in UNOWNED_KINDS:
+            old, new = sim_fields.leaves(seen), sim_fields.leaves(body)
+            self.owners[key] = sim_fields.updated(self.owners.get(key, {}), manager, old, new)
+            _admit(key, seen, body)
+        self._touch(key, body)
+
+    def managers(self, key: Key) -> dict[str, str]:
+        """Field path → manager, as the shell's cache has it: foreign owners hide ours."""
+        found: dict[str, str] = {}
+        owners = self.owners.get(key, {})
+        for manager, _ in sorted(owners, key=lambda m: m[0] != names.MANAGER):
+            for operation in ("Update", "Apply"):
+                for path in owners.get((manager, operation), ()):
+                    found[sim_fields.words(path)] = manager
+        return found
 
     def _with_uid(self, key: Key, uid: str) -> dict[str, Any]:
         seen = self.objects.get(key)
@@ -119,17 +165,23 @@ class SimApi:
         return seen
 
     def of_kind(self, kind: str) -> list[dict[str, Any]]:
-        """All objects of a kind by name."""
-        return [self.objects[k] for k in sorted(self.objects) if k[0] == kind]
+        """All objects of a kind by name. Not to be changed."""
+        if kind not in self._listed:
+            held = self.objects
+            self._listed[kind] = [held[k] for k in sorted(k for k in held if k[0] == kind)]
+        return self._listed[kind]
 
 
-def _owned_by(body: Mapping[str, Any], uid: str) -> bool:
-    return any(r["uid"] == uid for r in body["metadata"].get("ownerReferences", ()))
-
-
-def _merge(into: dict[str, Any], new: Mapping[str, Any]) -> None:
-    for key, value in new.items():
-        if isinstance(value, Mapping) and isinstance(into.get(key), dict):
-            _merge(into[key], value)
-        else:
-            into[key] = clone(value)
+def _admit(key: Key, seen: Mapping[str, Any], body: dict[str, Any]) -> None:
+    """Defaults and validation of a changed object. Raises Refused."""
+    if key[0] == "Deployment":
+        body["spec"].setdefault("replicas", 1)
+        if body["spec"].get("selector") != seen["spec"].get("selector"):
+            raise Refused(f"Invalid {key}: spec.selector is immutable")
+        if body["spec"] != seen["spec"]:
+            body["metadata"]["generation"] += 1
+    fixed = (
+        "data" if key[0] == "ControllerRevision" else "binaryData" if seen.get("immutable") else ""
+    )
+    if fixed and body.get(fixed) != seen.get(fixed):
+        raise Refused(f"Invalid {key}: {fixed} is immutable")

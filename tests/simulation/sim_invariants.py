@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from functools import lru_cache
 from typing import Any
 
 from savedmodel_operator.api import names
@@ -23,7 +24,13 @@ def written_weights(world: World) -> dict[str, int]:
     config = world.api.objects.get(CONFIG)
     if config is None:
         return {}
-    return dict(json.loads(config["metadata"]["annotations"][names.ANNOTATION_ROUTE])["weights"])
+    return dict(_weights(config["metadata"]["annotations"][names.ANNOTATION_ROUTE]))
+
+
+@lru_cache(maxsize=64)
+def _weights(route: str) -> dict[str, int]:
+    found: dict[str, int] = json.loads(route)["weights"]
+    return found
 
 
 def weights_sum(world: World) -> None:

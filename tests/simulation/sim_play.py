@@ -30,6 +30,7 @@ def play(name: str, seed: int, *faults: Fault) -> World:
 def play_in(world: World, name: str) -> None:
     """The same in a world that the caller made."""
     watch(world)
+    world.disturb()
     EVERY[name](world)
     quiesces(world)
     put_back = [text for reason, text in world.events if reason == "DriftCorrected"]
@@ -127,7 +128,7 @@ def readable(world: World) -> str:
     said = ""
     for line in world.transcript:
         time, text = line[:9], line[9:].rstrip()
-        if text.startswith("   "):
+        if text.startswith(("   ", " >")):
             lines.append(f"{'':9}{text}")
         elif text != said:
             lines.append(f"{time} s {text}")

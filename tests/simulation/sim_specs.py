@@ -211,7 +211,6 @@ def _set(world: World, spec: Mapping[str, Any]) -> None:
         body.clear()
         body.update(clone(dict(spec)))
 
-    world.transcript.append(f"{'':9}   > the spec becomes {dict(spec)}")
     world.edit_spec(edit)
 
 
