@@ -12,6 +12,7 @@ import click
 
 from savedmodel_operator.cli.cluster_access import cluster_options
 from savedmodel_operator.cli.cluster_command import NO_ANSWER, on_cluster
+from savedmodel_operator.cli.complete import complete_name
 from savedmodel_operator.cli.output import emit, output_option
 from savedmodel_operator.cli.standing import Seen
 from savedmodel_operator.cli.status_view import history_entries, show_history
@@ -30,7 +31,7 @@ Exit codes:
 
 
 @click.command("history", epilog=EPILOG)
-@click.argument("name")
+@click.argument("name", shell_complete=complete_name)
 @cluster_options
 @output_option
 def history(name: str, namespace: str | None, context: str | None, output: str) -> None:

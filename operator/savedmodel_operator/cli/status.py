@@ -20,6 +20,7 @@ from savedmodel_operator.cli.cluster_command import (
     say,
     wait_options,
 )
+from savedmodel_operator.cli.complete import complete_name
 from savedmodel_operator.cli.output import Exit
 from savedmodel_operator.cli.standing import Seen, settled, stand
 from savedmodel_operator.cli.status_view import as_dict, show_many, show_one
@@ -47,7 +48,7 @@ Exit codes (of several objects the worst: 1, then 4, then 3):
 
 
 @click.command("status", epilog=EPILOG)
-@click.argument("name", required=False)
+@click.argument("name", required=False, shell_complete=complete_name)
 @click.option("-A", "--all-namespaces", is_flag=True, help="Of all namespaces.")
 @cluster_options
 @wait_options

@@ -24,6 +24,7 @@ from savedmodel_operator.cli.cluster_command import (
     say,
     wait_options,
 )
+from savedmodel_operator.cli.complete import complete_name, complete_refused
 from savedmodel_operator.cli.output import Exit, Style, Styled, line
 from savedmodel_operator.cli.standing import WORDS, Seen, Standing
 from savedmodel_operator.cli.verbs_rules import (
@@ -67,7 +68,7 @@ def _verb_options(command: _Command) -> _Command:
             help="Have the API server check rights and object, and change nothing.",
         ),
         cluster_options,
-        click.argument("name"),
+        click.argument("name", shell_complete=complete_name),
     ):
         command = option(command)
     return command
@@ -135,7 +136,7 @@ def _version(ctx: click.Context, param: click.Parameter, value: str | None) -> s
 
 @click.command("retry", epilog=_CODES)
 @_verb_options
-@click.argument("version", required=False, callback=_version)
+@click.argument("version", required=False, callback=_version, shell_complete=complete_refused)
 def retry(version: str | None, **options: Any) -> None:
     """Let a version of NAME that was refused or rolled back be tried again.
 

@@ -15,6 +15,7 @@ import click
 
 from savedmodel_operator.cli.cluster_access import Deadline, cluster_options
 from savedmodel_operator.cli.cluster_command import CODES, on_cluster, timeout_option
+from savedmodel_operator.cli.complete import complete_name
 from savedmodel_operator.cli.output import Styled, as_yaml, emit, line, output_option
 from savedmodel_operator.cli.standing import Seen, settled
 from savedmodel_operator.cli.status_view import as_dict, change, show_one
@@ -36,7 +37,7 @@ Exit codes (with --until-settled; else it ends only with 4, 124 or 130):
 
 
 @click.command("watch", epilog=EPILOG)
-@click.argument("name")
+@click.argument("name", shell_complete=complete_name)
 @click.option(
     "--until-settled", "--wait", "wait", is_flag=True, help="End once no rollout goes on."
 )

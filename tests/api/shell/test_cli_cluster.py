@@ -39,6 +39,26 @@ class Command:
         return ended(self.start(*words))
 
 
+class Completion:
+    """`kubectl_complete-savedmodel`."""
+
+    def __init__(self, environment):
+        self.environment = environment
+
+    def __call__(self, *words):
+        """The lines that kubectl reads."""
+        done = subprocess.run(
+            [sys.executable, "-m", "savedmodel_operator.cli.complete", *words],
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
+            check=True,
+        )
+        assert done.stderr == ""
+        return done.stdout.splitlines()
+
+
 def ended(process):
     out, err = process.communicate(timeout=PATIENCE)
     return process.returncode, out, err
@@ -120,6 +140,14 @@ def test_history(savedmodel, play):
         ["v1", "Serving"],
         ["v2", "Rejected"],
     ]
+
+
+def test_names_and_refused_versions_are_completed(savedmodel, play):
+    play(refused())
+    plugin = Completion(savedmodel.environment)
+    assert plugin("status", "fl") == ["flowers\tServing", ":4"]
+    assert plugin("retry", "flowers", "") == ["2\tIncompatibleSignature", ":4"]
+    assert plugin("status", "-n", "default", "") == [":4"]
 
 
 def test_what_cannot_be_told_is_4(savedmodel, crd, namespace):
