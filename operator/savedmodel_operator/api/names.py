@@ -7,6 +7,7 @@ stays within 63 characters (33 + 2 + 19 + 1 + 8), the bound of a DNS label.
 from __future__ import annotations
 
 import hashlib
+from functools import lru_cache
 
 MANAGER = "savedmodel-operator"
 
@@ -35,6 +36,7 @@ PORT_STATS = 9902
 SELECTOR = f"{LABEL_MANAGED_BY}={MANAGER}"
 
 
+@lru_cache(maxsize=1024)
 def revision_name(name: str, number: int, fingerprint: str, serving_hash: str) -> str:
     """The name of the revision: identity plus the user's serving inputs."""
     digest = hashlib.sha256(f"{fingerprint}\n{serving_hash}".encode()).hexdigest()

@@ -63,7 +63,7 @@ class RevisionView:
         """What is deleted when it retires, in the order of deletion."""
         return tuple(o for o in (self.deployment, self.service, self.pdb) if o is not None)
 
-    @property
+    @cached_property
     def ready_ips(self) -> frozenset[str]:
         """Addresses of the pods that the Service lists."""
         return frozenset(p.ip for p in self.pods if p.serving and p.ip)
@@ -133,7 +133,8 @@ class World:
 
     def revision(self, name: str) -> RevisionView:
         """The view of one revision, empty when nothing is there."""
-        return self.revisions.get(name, RevisionView(name))
+        found = self.revisions.get(name)
+        return RevisionView(name) if found is None else found
 
     def find(self, kind: str, name: str) -> Observed | None:
         """One child."""

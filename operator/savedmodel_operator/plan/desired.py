@@ -232,10 +232,7 @@ def _keep_owned(seen: Any, owner: Owner) -> Iterator[Action]:
     """Put the owner reference and labels back on an immutable child."""
     meta = seen.body.get("metadata", {})
     marks = {"labels": meta.get("labels", {}), "ownerReferences": [owner.reference()]}
-    if (
-        first_difference({"metadata": {"ownerReferences": marks["ownerReferences"]}}, seen.body)
-        is None
-    ):
+    if difference(seen, {"metadata": {"ownerReferences": marks["ownerReferences"]}}) is None:
         return
     manifest = {k: v for k, v in seen.body.items() if k not in ("metadata", "status")}
     manifest["metadata"] = {"name": seen.name, "namespace": owner.namespace, **marks}

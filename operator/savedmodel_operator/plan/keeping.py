@@ -13,6 +13,8 @@ from savedmodel_operator.plan.target import formers
 
 def find_kept(world: World, memory: Memory) -> tuple[Stable, ...]:
     """Those that are kept now, the latest stable one first; none that was rolled back later."""
+    if not world.snapshot.spec.versions.keep:
+        return ()
     in_use = {held.revision for held in (memory.stable, memory.candidate) if held is not None}
     out = in_use | {entry.revision for entry in memory.rejected}
     latest = sorted(formers(world), key=lambda held: held.since, reverse=True)

@@ -11,6 +11,7 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 from savedmodel_operator.analysis.looks import Ledger
@@ -18,9 +19,12 @@ from savedmodel_operator.api.reasons import Reason
 
 JUDGED_BY = "+"  # in `Rejection.gate`: hash of the gate, then the digest of its golden files
 
+TIMES = 4096  # kept converted, either way: each cycle asks for the same dozens
+
 KEPT = 10  # entries of rejected[] and history[] each; a status stays below 16 KiB
 
 
+@lru_cache(maxsize=TIMES)
 def timestamp(seconds: float) -> str:
     """RFC 3339 with milliseconds, for status and annotations."""
     return (
@@ -30,6 +34,7 @@ def timestamp(seconds: float) -> str:
     )
 
 
+@lru_cache(maxsize=TIMES)
 def unix(text: str | None) -> float | None:
     """Unix seconds of a timestamp of ours; None for none or a damaged one."""
     if not text:

@@ -36,8 +36,8 @@ def put(world: World, manifest: Manifest, why: str = "") -> Iterator[Action]:
 def put_ours(world: World, manifest: Manifest) -> Iterator[Action]:
     """A child that follows the spec. Without its hash somebody took that away: drift, too."""
     kind, name = manifest["kind"], manifest["metadata"]["name"]
-    stamped = _stamp(manifest)
     seen = world.find(kind, name)
+    stamped = _stamped(seen, manifest)
     if seen is None:
         yield Create(stamped, f"{kind} {name} is missing")
         return
@@ -49,6 +49,19 @@ def put_ours(world: World, manifest: Manifest) -> Iterator[Action]:
     yield from put(world, stamped, f"{kind} {name} follows the spec: {changed}")
 
 
+_STAMPED: WeakKeyDictionary[Observed, tuple[Manifest, Manifest]] = WeakKeyDictionary()
+
+
+def _stamped(seen: Observed | None, manifest: Manifest) -> Manifest:
+    """With its hash; the same one again while neither the child nor the wish changes."""
+    held = _STAMPED.get(seen) if seen is not None else None
+    if held is None or held[0] != manifest:
+        held = (manifest, _stamp(manifest))
+        if seen is not None:
+            _STAMPED[seen] = held
+    return held[1]
+
+
 def _stamp(manifest: Manifest) -> Manifest:
     text = msgspec.json.encode(manifest, order="deterministic")
     mark = {names.ANNOTATION_APPLIED: hashlib.sha256(text).hexdigest()[:16]}
@@ -57,14 +70,15 @@ def _stamp(manifest: Manifest) -> Manifest:
     return {**manifest, "metadata": {**metadata, "annotations": marks}}
 
 
-_COMPARED: WeakKeyDictionary[Observed, dict[bytes, str | None]] = WeakKeyDictionary()
+_COMPARED: WeakKeyDictionary[Observed, tuple[Manifest, str | None]] = WeakKeyDictionary()
 
 
 def difference(seen: Observed, manifest: Manifest) -> str | None:
     """Words for the first field that differs. Compared once per observation: most cycles ask about
     objects that have not changed. The answer lives as long as the observation."""
-    text = msgspec.json.encode(manifest)
-    digest, held = hashlib.sha256(text).digest(), _COMPARED.setdefault(seen, {})
-    if digest not in held:
-        held[digest] = first_difference(msgspec.json.decode(text), seen.body)
-    return held[digest]
+    held = _COMPARED.get(seen)
+    if held is None or held[0] != manifest:
+        plain = msgspec.json.decode(msgspec.json.encode(manifest))
+        held = (manifest, first_difference(plain, seen.body))
+        _COMPARED[seen] = held
+    return held[1]

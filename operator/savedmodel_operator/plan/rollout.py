@@ -88,7 +88,8 @@ def _run_rules(trial: Trial) -> tuple[Trial, Wait | None, End | None]:
             return trial, None, verdict
         if isinstance(verdict, Wait):
             return trial, verdict, None
-        trial = replace(trial, candidate=verdict)
+        if verdict is not trial.candidate:
+            trial = replace(trial, candidate=verdict)
     return trial, None, None
 
 
