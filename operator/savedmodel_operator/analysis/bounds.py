@@ -31,6 +31,28 @@ def tail(hits: int, total: int, share: float) -> float:
     return incomplete_beta(float(hits), float(total - hits + 1), share)
 
 
+def is_rarer(hits: int, total: int, share: float, alpha: float) -> bool:
+    """Whether more hits than expected are so surprising: tail(…) <= alpha.
+
+    One term of the sum alone is often more than alpha, and costs a fiftieth of the sum.
+
+    >>> is_rarer(10, 100, 0.05, 0.05), is_rarer(10, 100, 0.05, 0.01), is_rarer(0, 9, 0.1, 0.05)
+    (True, False, False)
+    """
+    _expect_counts(hits, total)
+    if alpha <= 0.0 or share >= 1.0 or hits <= share * total:
+        return False
+    return _term(hits, total, share) <= alpha * (1 + 1e-9) and tail(hits, total, share) <= alpha
+
+
+def _term(hits: int, total: int, share: float) -> float:
+    """P(X = hits)."""
+    if share <= 0.0:
+        return float(hits == 0)
+    ways = math.lgamma(total + 1) - math.lgamma(hits + 1) - math.lgamma(total - hits + 1)
+    return math.exp(ways + hits * math.log(share) + (total - hits) * math.log1p(-share))
+
+
 def lower(hits: int, total: int, alpha: float) -> float:
     """The smallest share that makes so many hits no more surprising than alpha.
 
@@ -66,6 +88,24 @@ def lower_difference(first: tuple[int, int], second: tuple[int, int], alpha: flo
     a, b = first[0] / first[1], second[0] / second[1]
     below, above = lower(*first, alpha), upper(*second, alpha)
     return a - b - math.hypot(a - below, above - b)
+
+
+def differ_by(
+    first: tuple[int, int], second: tuple[int, int], difference: float, alpha: float
+) -> bool:
+    """Whether even the lower bound of (share of first − share of second) is above the difference.
+
+    For that the lower bound of the first alone must be above it and the second's own share.
+
+    >>> differ_by((30, 100), (10, 100), 0.08, 0.025), differ_by((30, 100), (10, 100), 0.09, 0.025)
+    (True, False)
+    """
+    if not first[1] or not second[1]:
+        return False
+    least = max(0.0, second[0] / second[1] + difference)
+    if least > 0 and not is_rarer(*first, least, alpha):
+        return False
+    return lower_difference(first, second, alpha) > difference
 
 
 def quantile_rank(total: int, quantile: float, alpha: float, *, low: bool) -> int | None:

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from savedmodel_operator.analysis.bounds import lower_difference, quantile_rank, tail
+from savedmodel_operator.analysis.bounds import differ_by, is_rarer, quantile_rank
 from savedmodel_operator.analysis.window import Counts
 
 WIDE = 1.5
@@ -97,7 +97,7 @@ def _server_errors(limit: float, least: int, seen: Counts) -> Test:
     def test(alpha: float) -> Result:
         hits, total = seen.server_errors, seen.requests
         text = f"{_percent(hits, total)} of {total} requests failed with server errors"
-        certain = total >= least and _surprising(hits, total, limit, alpha)
+        certain = total >= least and is_rarer(hits, total, limit, alpha)
         observed = hits / total if total else None
         beyond = observed is not None and observed > limit
         found = _Found(observed, beyond, certain, text, _share)
@@ -115,8 +115,7 @@ def _client_errors(limit: float, least: int, seen: Counts, stable: Counts) -> Te
             f"stable's {_percent(*theirs)} of {theirs[1]}"
         )
         observed = ours[0] / ours[1] - theirs[0] / theirs[1] if samples else None
-        asked = samples >= least and alpha > 0 and observed is not None and observed > limit
-        certain = asked and lower_difference(ours, theirs, alpha) > limit
+        certain = samples >= least and alpha > 0 and differ_by(ours, theirs, limit, alpha)
         beyond = observed is not None and observed > limit
         found = _Found(observed, beyond, certain, text, _share)
         return _result("clientErrorIncrease", limit, (samples, least), found)
@@ -131,7 +130,7 @@ def _latency(quantile: float, limit: float, least: int, seen: Counts) -> Test:
         total, observed = seen.timed, seen.quantile(quantile)
         text = f"{name(quantile)} of {total} requests took {_took(seen, quantile)}"
         slow = seen.slower_than(limit)
-        certain = total >= least and _surprising(slow, total, 1.0 - quantile, alpha)
+        certain = total >= least and is_rarer(slow, total, 1.0 - quantile, alpha)
         beyond = total > 0 and seen.bucket(quantile)[0] >= limit
         found = _Found(observed if total else None, beyond, certain, text, _time)
         return _result(metric, limit, (total, least), found)
@@ -150,8 +149,9 @@ def _ratio(quantile: float, limit: float, least: int, seen: Counts, stable: Coun
             f"stable's of {stable.timed} took {_took(stable, quantile)}"
         )
         observed = ours / theirs if samples and theirs else None
-        asked = samples >= least and alpha > 0 and observed is not None and observed > limit
-        certain = asked and _slower(quantile, limit, seen, stable, alpha / 2)
+        certain = (
+            samples >= least and alpha > 0 and _slower(quantile, limit, seen, stable, alpha / 2)
+        )
         beyond = seen.bucket(quantile)[0] > limit * stable.bucket(quantile)[1]
         found = _Found(observed, beyond and samples > 0, certain, text, _times)
         return _result(metric, limit, (samples, least), found)
@@ -159,12 +159,12 @@ def _ratio(quantile: float, limit: float, least: int, seen: Counts, stable: Coun
     return test
 
 
-def _surprising(hits: int, total: int, share: float, alpha: float) -> bool:
-    return alpha > 0.0 and hits > share * total and tail(hits, total, share) <= alpha
-
-
 def _slower(quantile: float, ratio: float, seen: Counts, stable: Counts, alpha: float) -> bool:
     """Whether even the candidate's lower bound is above so many times stable's upper bound."""
+    # For that the candidate alone must be slower than so many times stable's own quantile.
+    slow = seen.slower_than(ratio * stable.bucket(quantile)[0])
+    if not is_rarer(slow, seen.timed, 1.0 - quantile, alpha):
+        return False
     low = quantile_rank(seen.timed, quantile, alpha, low=True)
     high = quantile_rank(stable.timed, quantile, alpha, low=False)
     if low is None or high is None:
