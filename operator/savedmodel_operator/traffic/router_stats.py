@@ -11,6 +11,9 @@ and must not raise for pods that do not answer.
   code but OK is a 4xx.
 - Latencies are upstream_rq_time, whole milliseconds in buckets of two significant digits: from the
   client's whole request to the server's whole answer. Envoy merges them every second.
+- Copies (`workload.envoy_mirror`) count for the revision like its own requests. Envoy calls them
+  internal and keeps no gRPC codes of theirs, but the failed calls of each host: the same codes as
+  above. One that was cut off failed; one beyond the limit of copies never reached the revision.
 """
 
 from __future__ import annotations
@@ -22,9 +25,10 @@ from typing import Any
 
 import aiohttp
 
-from savedmodel_operator.analysis.window import Counts
+from savedmodel_operator.analysis.window import Counts, add
 from savedmodel_operator.api import names
 from savedmodel_operator.workload.envoy_clusters import GRPC, REST
+from savedmodel_operator.workload.envoy_mirror import mirror_name
 
 TIMEOUT = aiohttp.ClientTimeout(total=2.0)
 MAX_BYTES = 1024 * 1024
@@ -35,21 +39,21 @@ GRPC_OK = 0
 
 _FAULTS = (aiohttp.ClientError, TimeoutError, OSError, ValueError)
 _COUNTERS = (
-    r"external\.upstream_rq_(?:completed|4xx|5xx|time)",
-    r"grpc\.[0-9]+",
+    r"(?:external|internal)\.upstream_rq_(completed|4xx|5xx|time)",
+    r"(grpc\.[0-9]+)",
+    r"upstream_rq_(max_duration_reached|(?:active|pending)_overflow)",
+    r"endpoint\..+\.(rq_error)",
 )
-_NAME = re.compile(
-    rf"cluster\.([^/]+)/({REST}|{GRPC})\."
-    r"(?:external\.upstream_rq_(completed|4xx|5xx|time)|grpc\.([0-9]+))"
-)
+_NAME = re.compile(rf"cluster\.([^/]+)/({REST}|{GRPC})\.(?:{'|'.join(_COUNTERS)})")
 
 Tally = dict[str, int]
-"""What was read of one cluster: "completed", "4xx", "5xx", "grpc.N"."""
+"""What was read of one cluster: "completed", "4xx", "5xx", "grpc.N", and of copies "rq_error",
+"max_duration_reached", "active_overflow" or with an older Envoy "pending_overflow"."""
 
 
 def build_filter(revisions: Iterable[str]) -> str:
     """The regular expression by which the pod picks what is asked of it."""
-    wanted = "|".join(re.escape(r) for r in sorted(revisions))
+    wanted = "|".join(re.escape(name) for r in sorted(revisions) for name in (r, mirror_name(r)))
     return rf"^cluster\.({wanted})/({REST}|{GRPC})\.({'|'.join(_COUNTERS)})$"
 
 
@@ -97,16 +101,28 @@ def parse(listing: Mapping[str, Any], revisions: Iterable[str]) -> dict[str, Cou
             continue
         found = _NAME.fullmatch(str(entry["name"]))
         if found is not None:
-            key = found[3] or f"grpc.{found[4]}"
-            tallies.setdefault((found[1], found[2]), {})[key] = _natural(entry["value"])
-    return {r: _combine(tallies, r, latency.get(r, {})) for r in revisions}
+            key = next(part for part in found.groups()[2:] if part)
+            tally = tallies.setdefault((found[1], found[2]), {})
+            tally[key] = tally.get(key, 0) + _natural(entry["value"])  # of all hosts
+    return {
+        r: add(_combine(tallies, name, latency.get(name, {})) for name in (r, mirror_name(r)))
+        for r in revisions
+    }
 
 
 def _combine(
-    tallies: Mapping[tuple[str, str], Tally], revision: str, latency: dict[tuple[float, float], int]
+    tallies: Mapping[tuple[str, str], Tally], name: str, latency: dict[tuple[float, float], int]
 ) -> Counts:
-    rest = _rest(tallies.get((revision, REST), {}))
-    return rest.plus(_grpc(tallies.get((revision, GRPC), {}))).plus(Counts(latency=latency))
+    rest, grpc = (_settled(tallies.get((name, protocol), {})) for protocol in (REST, GRPC))
+    return add((_rest(rest), _grpc(grpc), Counts(latency=latency)))
+
+
+def _settled(tally: Tally) -> Tally:
+    """What was cut off is a failure, and what was not sent none, though Envoy answers it with 503."""
+    unsent = tally.get("active_overflow", 0) + tally.get("pending_overflow", 0)
+    change = tally.get("max_duration_reached", 0) - unsent
+    moved = {key: max(0, tally.get(key, 0) + change) for key in ("completed", "5xx", "rq_error")}
+    return {**tally, **moved}
 
 
 def _rest(tally: Tally) -> Counts:
@@ -115,9 +131,11 @@ def _rest(tally: Tally) -> Counts:
 
 
 def _grpc(tally: Tally) -> Counts:
-    """A failure that has no gRPC status, as HTTP 503 from something in between, counts as well."""
+    """A failure that has no gRPC status, as HTTP 503 from something in between, counts as well. Of
+    copies a broken connection is in both figures, so that their sum would be too much."""
     codes = {int(k.removeprefix("grpc.")): n for k, n in tally.items() if k.startswith("grpc.")}
-    server = max(sum(n for c, n in codes.items() if c in GRPC_SERVER), tally.get("5xx", 0))
+    failed = sum(n for c, n in codes.items() if c in GRPC_SERVER)
+    server = max(failed, tally.get("5xx", 0), tally.get("rq_error", 0))
     client = sum(n for c, n in codes.items() if c not in GRPC_SERVER and c != GRPC_OK)
     return _whole(max(tally.get("completed", 0), sum(codes.values())), server, client)
 

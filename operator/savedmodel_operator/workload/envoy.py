@@ -16,10 +16,11 @@ import msgspec
 
 from savedmodel_operator.workload.envoy_clusters import build_clusters
 from savedmodel_operator.workload.envoy_listeners import CDS, LDS, RDS, Place, build_listeners
+from savedmodel_operator.workload.envoy_mirror import build_mirror_clusters
 from savedmodel_operator.workload.envoy_routes import build_routes
-from savedmodel_operator.workload.route import Backend, RoutePlan
+from savedmodel_operator.workload.route import Backend, Mirror, RoutePlan
 
-__all__ = ["Backend", "Place", "RoutePlan", "build_files", "config_hash"]
+__all__ = ["Backend", "Mirror", "Place", "RoutePlan", "build_files", "config_hash"]
 
 _POD = Place()
 
@@ -47,7 +48,7 @@ def _files(route: RoutePlan, place: Place) -> Mapping[str, str]:
 
 def _resources(route: RoutePlan, place: Place, revision: str) -> dict[str, list[dict[str, Any]]]:
     return {
-        CDS: build_clusters(route),
+        CDS: [*build_clusters(route), *build_mirror_clusters(route)],
         LDS: build_listeners(place),
         RDS: [build_routes(route, revision)],
     }

@@ -39,7 +39,7 @@ NO_LIMIT = 1_000_000
 """Circuit breakers count to 1024 by default and then answer 503 themselves; the servers' own
 queues and memory are the limit."""
 
-_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 _TYPE = "type.googleapis.com/"
 
 
@@ -57,12 +57,14 @@ def parse_cluster_name(name: str) -> tuple[str, str] | None:
 def build_clusters(route: RoutePlan) -> list[dict[str, Any]]:
     """All clusters, backends without weight included."""
     return [
-        _cluster(route, backend, protocol) for backend in route.ordered for protocol in (REST, GRPC)
+        build_cluster(route, backend, protocol, cluster_name(backend.revision, protocol))
+        for backend in route.ordered
+        for protocol in (REST, GRPC)
     ]
 
 
-def _cluster(route: RoutePlan, backend: Backend, protocol: str) -> dict[str, Any]:
-    name = cluster_name(backend.revision, protocol)
+def build_cluster(route: RoutePlan, backend: Backend, protocol: str, name: str) -> dict[str, Any]:
+    """The pods of one revision as hosts for one protocol."""
     return {
         "@type": _TYPE + "envoy.config.cluster.v3.Cluster",
         "name": name,
@@ -77,7 +79,7 @@ def _cluster(route: RoutePlan, backend: Backend, protocol: str) -> dict[str, Any
         "upstream_connection_options": {
             "tcp_keepalive": {"keepalive_probes": 3, "keepalive_time": 10, "keepalive_interval": 5}
         },
-        "typed_extension_protocol_options": {_OPTIONS: _protocol(protocol)},
+        "typed_extension_protocol_options": {OPTIONS: _protocol(protocol)},
         "load_assignment": {
             "cluster_name": name,
             "endpoints": [{"lb_endpoints": _endpoints(route, backend, protocol)}],
@@ -130,7 +132,7 @@ def _protocol(protocol: str) -> dict[str, Any]:
 
     No HTTP/2 keep-alive pings: gRPC servers cut clients that ping more than every 5 minutes.
     """
-    base: dict[str, Any] = {"@type": _TYPE + _OPTIONS}
+    base: dict[str, Any] = {"@type": _TYPE + OPTIONS}
     if protocol == GRPC:
         return {**base, "explicit_http_config": {"http2_protocol_options": {}}}
     return {

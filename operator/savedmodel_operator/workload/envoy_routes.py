@@ -17,6 +17,10 @@ One table for both ports, because two cannot be switched together. First match w
 Matches are exact paths and prefixes, never regular expressions: Envoy bounds their size, and a
 model name may have 128 characters. Refusals are plain sentences here; the listener makes them
 JSON for REST and a gRPC status for gRPC.
+
+Sticky clients: the share is found by the hash of a header's value instead of by chance. The canary
+is first in the list and takes the lowest hashes, so that whom a small weight reaches a greater one
+reaches too. A request without the header is dealt out by chance.
 """
 
 from __future__ import annotations
@@ -25,6 +29,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from savedmodel_operator.workload.envoy_clusters import GRPC, REST, cluster_name
+from savedmodel_operator.workload.envoy_mirror import build_policy
 from savedmodel_operator.workload.route import Backend, RoutePlan
 
 NAME = "routes"
@@ -182,7 +187,7 @@ def _to_primary(match: Json, route: RoutePlan, protocol: str) -> Json:
 def _by_weight(match: Json, route: RoutePlan, protocol: str) -> Json:
     if not route.weighted:
         return _nothing_serves(match, route)
-    clusters = [
+    clusters: list[Json] = [
         {
             "name": cluster_name(backend.revision, protocol),
             "weight": backend.weight,
@@ -190,10 +195,13 @@ def _by_weight(match: Json, route: RoutePlan, protocol: str) -> Json:
         }
         for backend in route.weighted
     ]
-    return {
-        "match": match,
-        "route": {"weighted_clusters": {"clusters": clusters}, **_timeouts(protocol)},
-    }
+    action: Json = {"weighted_clusters": {"clusters": clusters}, **_timeouts(protocol)}
+    if route.sticky is not None:
+        action["weighted_clusters"]["use_hash_policy"] = True
+        action["hash_policy"] = [{"header": {"header_name": route.sticky}}]
+    if route.mirror is not None:
+        action["request_mirror_policies"] = [build_policy(route.mirror, protocol)]
+    return {"match": match, "route": action}
 
 
 def _timeouts(protocol: str) -> Json:

@@ -26,11 +26,21 @@ class Backend:
 
 
 @dataclass(frozen=True)
+class Mirror:
+    """Copies of `percent` percent of the requests by weight go to this revision, which has none."""
+
+    revision: str
+    percent: int
+
+
+@dataclass(frozen=True)
 class RoutePlan:
     """The whole route table of one object.
 
     No backends, or no weight on any, means 503 with a sentence for calls without a version.
-    Raises ValueError unless the weights sum to 100 or 0, and for doubled revisions.
+    `sticky`: the header by whose value requests are dealt out; without it each by chance.
+    Raises ValueError unless the weights sum to 100 or 0, for doubled revisions, and for copies to a
+    revision that is not a backend or has requests of its own.
     """
 
     name: str
@@ -39,6 +49,8 @@ class RoutePlan:
     backends: tuple[Backend, ...] = ()
     stable: str | None = None
     canary: str | None = None
+    mirror: Mirror | None = None
+    sticky: str | None = None
 
     def __post_init__(self) -> None:
         weights = [b.weight for b in self.backends]
@@ -46,6 +58,10 @@ class RoutePlan:
             raise ValueError(f"weights must sum to {TOTAL} or 0, not {weights}")
         if len({b.revision for b in self.backends}) != len(weights):
             raise ValueError("a revision appears twice")
+        if self.mirror is not None:
+            copied = self.find(self.mirror.revision)
+            if copied is None or copied.weight or not 1 <= self.mirror.percent <= TOTAL:
+                raise ValueError(f"{self.mirror} needs a backend without weight and 1 to {TOTAL} %")
 
     @property
     def ordered(self) -> tuple[Backend, ...]:
