@@ -7,9 +7,12 @@ deadline; nothing here knows what a test expects.
 from __future__ import annotations
 
 import os
+import re
 import signal
 import time
-from collections.abc import Callable
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -138,6 +141,19 @@ class Shop:
             return not any("deletionTimestamp" in pod["metadata"] for pod in pods)
 
         assert until(done, patience=PATIENCE), "a pod did not leave"
+
+
+@contextmanager
+def open_shop(kube: Kube, installed: Installed, models: Path, title: str) -> Iterator[Shop]:
+    """A namespace named by `title`, with a followed SavedModelDeployment to come, until it is left."""
+    words = re.sub(r"[^a-z0-9]+", "-", title.lower())[:24].strip("-")
+    namespace = f"{words}-{uuid.uuid4().hex[:6]}"
+    kube.apply(objects.namespace(namespace), objects.secret(namespace, installed.store))
+    try:
+        with Follower(kube, namespace, NAME) as follower:
+            yield Shop(kube, installed, models, follower, namespace)
+    finally:
+        kube.delete("Namespace", None, namespace)
 
 
 def is_ready(pod: Object) -> bool:

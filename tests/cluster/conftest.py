@@ -6,17 +6,14 @@ as it is; a failed test shows what a person would look at.
 
 from __future__ import annotations
 
-import re
 import sys
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from cluster_shop import NOBODY, Shop
+from cluster_shop import NOBODY, Shop, open_shop
 from lab import diagnose, install, objects, s3, samples, uploads
-from lab.follow import Follower
 from lab.instance import current
 from lab.kube import Kube
 from lab.provider import recorded
@@ -62,14 +59,10 @@ def shop(
     request: pytest.FixtureRequest, kube: Kube, installed: install.Installed, models: Path
 ) -> Iterator[Shop]:
     """A namespace of this test alone, with a followed SavedModelDeployment `calc` to come."""
-    words = re.sub(r"[^a-z0-9]+", "-", request.node.name.lower())[:24].strip("-")
-    namespace = f"{words}-{uuid.uuid4().hex[:6]}"
-    kube.apply(objects.namespace(namespace), objects.secret(namespace, installed.store))
-    with Follower(kube, namespace, "calc") as follower:
-        yield Shop(kube, installed, models, follower, namespace)
-    if request.node.stash.get(FAILED, False):
-        sys.stdout.write(diagnose.explain(kube, namespace, "calc"))
-    kube.delete("Namespace", None, namespace)
+    with open_shop(kube, installed, models, request.node.name) as found:
+        yield found
+        if request.node.stash.get(FAILED, False):
+            sys.stdout.write(diagnose.explain(kube, found.namespace, "calc"))
 
 
 @pytest.hookimpl(wrapper=True)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from cluster_shop import Shop
+from cluster_shop import PATIENCE, Shop
 from lab.clients import Transport
 from lab.cluster import until
 from lab.load import Stream
@@ -34,7 +34,7 @@ def test_promotion_under_load_fails_nobody_and_splits_exactly(
         since = time.time()
         shop.upload(CALC[1])
         shop.wait_stable(2)
-        assert until(lambda: len(load.record.answers) >= 5000, patience=120)
+        assert until(lambda: len(load.record.answers) >= 5000, patience=PATIENCE)
     seen = load.record.summary()
     assert seen.failed == 0, seen.explain()
     assert seen.requests >= 5000
@@ -61,7 +61,7 @@ def test_bodies_of_20_mib_survive_a_promotion(shop: Shop) -> None:
     with shop.load(*large) as load:
         shop.upload(BLOB[1])
         shop.wait_stable(2)
-        assert until(lambda: len(load.record.answers) >= 120, patience=120)
+        assert until(lambda: len(load.record.answers) >= 120, patience=PATIENCE)
     for transport in (Transport.REST, Transport.GRPC):
         seen = load.record.summary(client=transport.value)
         assert seen.failed == 0, seen.explain()

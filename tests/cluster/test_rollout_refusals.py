@@ -77,16 +77,19 @@ def test_a_bad_source_says_what_is_wrong_and_serving_goes_on(shop: Shop) -> None
 
 def test_a_candidate_that_cannot_start_is_taken_back(shop: Shop) -> None:
     """Unschedulable until the deadline; then a version that crashes whenever it loads."""
-    shop.serve(V1, steps=(Step(50),), deadline="15s")
+    shop.serve(V1, steps=(Step(50),))
     with shop.load() as load:
-        shop.patch(serving={"pod": {"nodeSelector": {"savedmodel.dev/none": "here"}}})
+        nowhere = {"nodeSelector": {"savedmodel.dev/none": "here"}}
+        shop.patch(serving={"pod": nowhere}, rollout={"deadline": "15s"})
         status = shop.wait(lambda s: bool(s.get("rejected")), "the rollback of the new pod fields")
         entry = status["rejected"][0]
         assert (entry["kind"], entry["reason"]) == ("RolledBack", "CandidateUnschedulable")
         assert "node" in entry["message"]
         shop.patch(serving={"pod": None}, rollout={"deadline": "10m"})
         shop.upload(CRASHES)
-        status = shop.wait(lambda s: refusal(s, 5) is not None, "the rollback of version 5")
+        # Four starts of TensorFlow, and the kubelet's pauses of 10 and 20 s between them.
+        patience = 2 * PATIENCE
+        status = shop.wait(lambda s: refusal(s, 5) is not None, "version 5's rollback", patience)
     entry = refusal(status, 5)
     assert entry is not None
     assert (entry["kind"], entry["reason"]) == ("RolledBack", "CrashLoop")
