@@ -281,6 +281,26 @@ CASES: dict[str, Case] = {
         {"spec.gate.budgets": {"firstRequest": "2s"}},
         ("budgets.firstRequest is the time of the first golden request: set requests",),
     ),
+    "sticky by a header in upper case": (
+        {"spec.traffic": {"sticky": {"header": "X-User-Id"}}},
+        ("spec.traffic.sticky.header", "must be the name of a header in lower case"),
+    ),
+    "sticky by two headers": (
+        {"spec.traffic": {"sticky": {"header": "x-user-id, x-tenant"}}},
+        ("must be the name of a header in lower case",),
+    ),
+    "sticky by nothing": (
+        {"spec.traffic": {"sticky": {}}},
+        ("spec.traffic.sticky.header: Required value",),
+    ),
+    "sticky by cookies": (
+        {"spec.traffic": {"sticky": {"header": "cookie"}}},
+        ("must be a header that clients set to name their user, such as x-user-id",),
+    ),
+    "sticky by a header of the router": (
+        {"spec.traffic": {"sticky": {"header": "x-envoy-attempt-count"}}},
+        ("not cookie, host, or one that belongs to the connection or the router",),
+    ),
     "weight of 0": (
         {"spec.rollout.steps": [{"weight": 0}]},
         ("spec.rollout.steps[0].weight", "greater than or equal to 1"),
@@ -315,6 +335,24 @@ CASES: dict[str, Case] = {
     "analysis without steps": (
         {"spec.rollout.analysis": {"maxServerErrorRate": "1%"}},
         ("analysis compares the candidate with stable while both carry requests: set steps",),
+    ),
+    "error rate of a source without errors": (
+        {
+            "spec.rollout.steps": [STEP],
+            "spec.rollout.analysis": {"source": "ServingMetrics", "maxServerErrorRate": "1%"},
+        },
+        ("TensorFlow Serving counts probes among its requests: leave maxServerErrorRate",),
+    ),
+    "client errors of a source without errors": (
+        {
+            "spec.rollout.steps": [STEP],
+            "spec.rollout.analysis": {
+                "source": "ServingMetrics",
+                "maxClientErrorIncrease": "1%",
+                "maxLatency": {"p99": "1s"},
+            },
+        },
+        ("source: ServingMetrics knows latencies only", "or use source: Router"),
     ),
     "rate as a bare number": (
         {"spec.rollout.steps": [STEP], "spec.rollout.analysis": {"maxServerErrorRate": "1"}},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from simulation.sim_invariants import written_weights
@@ -12,9 +13,18 @@ from simulation.sim_world import World
 RATE = 40  # requests per second and router
 
 
-def begin(world: World, answers: Answers, rate: int = RATE, **analysis: Any) -> None:
+ERRORS = {"maxServerErrorRate": "1%", "maxClientErrorIncrease": "2%"}
+
+
+def begin(
+    world: World,
+    answers: Answers,
+    rate: int = RATE,
+    limits: Mapping[str, Any] = ERRORS,
+    **analysis: Any,
+) -> None:
     """Version 1 serves; version 2 comes, which answers so."""
-    limits = {"maxServerErrorRate": "1%", "maxClientErrorIncrease": "2%", **analysis}
+    limits = {**limits, **analysis}
     world.edit_spec(lambda s: s["rollout"].update(analysis=limits))
     world.publish(version(1))
     world.run(lambda: world.stable_number() == 1)
@@ -24,7 +34,7 @@ def begin(world: World, answers: Answers, rate: int = RATE, **analysis: Any) -> 
     world.publish(version(2), version(1))
 
 
-def _refused(world: World, reason: str) -> str:
+def refused(world: World, reason: str) -> str:
     """Version 2 ends for this reason; its message."""
     world.run(lambda: bool(world.status["rejected"]), 600)
     [entry] = world.status["rejected"]
@@ -45,7 +55,7 @@ def _weights(world: World) -> list[int]:
 def server_errors(world: World) -> None:
     """One request in twenty fails: rolled back with the figures."""
     begin(world, Answers(server_errors=0.1))
-    message = _refused(world, "AnalysisFailed")
+    message = refused(world, "AnalysisFailed")
     assert "serverErrorRate: " in message
     assert "requests failed with server errors, the limit is 1 %" in message
 
@@ -53,19 +63,19 @@ def server_errors(world: World) -> None:
 def client_errors(world: World) -> None:
     """TF Serving answers 400 for many of its own failures: the difference to stable counts."""
     begin(world, Answers(client_errors=0.2), maxServerErrorRate="5%")
-    assert "clientErrorIncrease: " in _refused(world, "AnalysisFailed")
+    assert "clientErrorIncrease: " in refused(world, "AnalysisFailed")
 
 
 def slow_answers(world: World) -> None:
     """The tail is too long."""
     begin(world, Answers(slow=0.1), maxLatency={"p99": "250ms"})
-    assert "latency.p99: p99 of " in _refused(world, "AnalysisFailed")
+    assert "latency.p99: p99 of " in refused(world, "AnalysisFailed")
 
 
 def slower_than_stable(world: World) -> None:
     """The median is forty times stable's."""
     begin(world, Answers(slow=1.0), maxLatencyRatio={"p50": "1.5"})
-    assert "latencyRatio.p50: " in _refused(world, "AnalysisFailed")
+    assert "latencyRatio.p50: " in refused(world, "AnalysisFailed")
 
 
 def broken_look_tolerated(world: World) -> None:
@@ -77,7 +87,7 @@ def broken_look_tolerated(world: World) -> None:
             and not world.status["rejected"]
         )
     )
-    _refused(world, "AnalysisFailed")
+    refused(world, "AnalysisFailed")
 
 
 def healthy_version(world: World) -> None:
@@ -92,8 +102,8 @@ def healthy_version(world: World) -> None:
 def no_requests(world: World) -> None:
     """Nobody asks: it waits beyond the hold, and ends at the deadline."""
     begin(world, Answers(), rate=0)
-    world.run(lambda: "AnalysisInconclusive" in _reasons(world))
-    assert "at least 0 of 100 requests that serverErrorRate needs" in _refused(
+    world.run(lambda: "AnalysisInconclusive" in reasons(world))
+    assert "at least 0 of 100 requests that serverErrorRate needs" in refused(
         world, "DeadlineExceeded"
     )
 
@@ -102,7 +112,7 @@ def few_requests(world: World) -> None:
     """Two requests a second: the step lasts until there are enough."""
     begin(world, Answers(), rate=5)
     world.edit_spec(lambda s: s["rollout"].update(deadline="20m"))
-    world.run(lambda: "AnalysisInconclusive" in _reasons(world))
+    world.run(lambda: "AnalysisInconclusive" in reasons(world))
     world.run(lambda: world.stable_number() == 2)
     world.metrics.stop()
 
@@ -110,7 +120,7 @@ def few_requests(world: World) -> None:
 def inconclusive_rollback(world: World) -> None:
     """Without enough requests by the end of the hold it is taken back, as asked."""
     begin(world, Answers(), rate=0, onInconclusive="Rollback")
-    _refused(world, "AnalysisInconclusive")
+    refused(world, "AnalysisInconclusive")
 
 
 def inconclusive_advance(world: World) -> None:
@@ -125,7 +135,7 @@ def promoted_by_hand(world: World) -> None:
     for step in (0, 1):
         world.run(
             lambda step=step: (  # type: ignore[misc]
-                "AnalysisInconclusive" in _reasons(world)
+                "AnalysisInconclusive" in reasons(world)
                 and world.status["candidate"]["step"] == step
             )
         )
@@ -140,10 +150,10 @@ def fails_while_paused(world: World) -> None:
     world.run(lambda: world.status.get("phase") == "Paused")
     world.settle(60)
     world.metrics.answers[2] = Answers(server_errors=0.5)
-    _refused(world, "AnalysisFailed")
+    refused(world, "AnalysisFailed")
 
 
-def _reasons(world: World) -> set[str]:
+def reasons(world: World) -> set[str]:
     return {c["reason"] for c in world.status.get("conditions", ()) if c["type"] == "RollingOut"}
 
 

@@ -1,8 +1,8 @@
-"""What the routers count: clients send requests, versions answer as the scenario says.
+"""What routers and model servers count: clients send requests, versions answer as the scenario says.
 
-Requests are dealt out by the weights that each router carries. Every router process counts from
-zero at its own start; the operator's windows die with its process. Figures come from the world's
-seed. Only worlds whose spec has an analysis count at all.
+Requests are dealt out by the weights that each router carries, and in turn to a revision's pods.
+Every process counts from zero at its own start; the operator's windows die with its process.
+Figures come from the world's seed. Only worlds whose spec has an analysis count at all.
 """
 
 from __future__ import annotations
@@ -13,13 +13,18 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from savedmodel_operator.analysis.window import Counts, Window
+from savedmodel_operator.api.names import LABEL_REVISION
 from savedmodel_operator.plan.memory import timestamp
 from savedmodel_operator.plan.snapshot import AnalysisView
+from simulation.sim_actors import is_ready
+from simulation.sim_api import OWNER
 
 if TYPE_CHECKING:
     from simulation.sim_world import World
 
 FAST, SLOW = (0.010, 0.011), (0.400, 0.410)
+COARSE = {FAST: (0.006747, 0.012144), SLOW: (0.393484, 0.708271)}
+"""The buckets of TensorFlow Serving that these fall into."""
 
 
 @dataclass(frozen=True)
@@ -81,6 +86,17 @@ class Metrics:
         more = self.answers.get(number, Answers()).to(requests, chance)
         place = (router, revision)
         self.counters[place] = self.counters.get(place, Counts()).plus(more)
+        pods = self._servers(revision)
+        if pods:
+            server = (pods[int(self.world.now) % len(pods)], revision)
+            answered = {COARSE[edges]: n for edges, n in more.latency.items()}
+            known = self.counters.get(server, Counts())
+            self.counters[server] = known.plus(Counts(sum(answered.values()), latency=answered))
+
+    def _servers(self, revision: str) -> list[str]:
+        pods = self.world.api.of_kind("Pod")
+        ours = [p for p in pods if p["metadata"]["labels"].get(LABEL_REVISION) == revision]
+        return [p["metadata"]["name"] for p in ours if is_ready(p)]
 
     def view(self, owner: Mapping[str, Any]) -> AnalysisView | None:
         """What the operator has read for the present step; as `observe.counters` does it."""
@@ -113,16 +129,27 @@ class Metrics:
         def read() -> None:
             if turn != self.read or self.key is None or self.world.down:
                 return
-            before, self.began = self.windows, self.began or timestamp(self.world.now)
             ours, theirs = (self._samples(r) for r in self.key[:2])
-            self.windows = before[0].sampled(ours), before[1].sampled(theirs)
-            self.taken_at = self.world.now
-            if self.windows != before:
-                self.world.wake(0.01)
+            if ours:
+                self._take(ours, theirs)
             self.world.after(self.interval, self.interval, read)
 
         return read
 
+    def _take(self, ours: Mapping[str, Counts], theirs: Mapping[str, Counts]) -> None:
+        before, self.began = self.windows, self.began or timestamp(self.world.now)
+        self.windows = before[0].sampled(ours), before[1].sampled(theirs)
+        self.taken_at = self.world.now
+        if self.windows != before:
+            self.world.wake(0.01)
+
     def _samples(self, revision: str) -> dict[str, Counts]:
-        routers = [p["metadata"]["name"] for p in self.world.routers.pods()]
-        return {name: self.counters.get((name, revision), Counts()) for name in routers}
+        processes = [p["metadata"]["name"] for p in self.world.routers.pods()]
+        if self._source() == "ServingMetrics":
+            processes = self._servers(revision)
+        return {name: self.counters.get((name, revision), Counts()) for name in processes}
+
+    def _source(self) -> str:
+        spec = self.world.api.objects[OWNER]["spec"]
+        analysis = spec.get("rollout", {}).get("analysis") or {}
+        return str(analysis.get("source", "Router"))

@@ -5,10 +5,11 @@ from __future__ import annotations
 from simulation.sim_analysis import ANALYSIS
 from simulation.sim_policy import POLICY
 from simulation.sim_scenarios import SCENARIOS, Scenario
+from simulation.sim_sources import SOURCES
 from simulation.sim_specs import SPECS
 from simulation.sim_trouble import TROUBLE
 
 STORIES: dict[str, Scenario] = {**SCENARIOS, **TROUBLE, **POLICY}
 
-EVERY: dict[str, Scenario] = {**STORIES, **ANALYSIS, **SPECS}
+EVERY: dict[str, Scenario] = {**STORIES, **ANALYSIS, **SOURCES, **SPECS}
 """With those that have a test file of their own."""

@@ -54,11 +54,21 @@ class Analysis(Base, frozen=True):
             "set at least one limit: maxServerErrorRate, maxClientErrorIncrease, maxLatency or "
             "maxLatencyRatio",
         ),
+        (
+            "!has(self.source) || self.source != 'ServingMetrics' || "
+            "!(has(self.maxServerErrorRate) || has(self.maxClientErrorIncrease))",
+            "source: ServingMetrics knows latencies only, because TensorFlow Serving counts probes "
+            "among its requests: leave maxServerErrorRate and maxClientErrorIncrease out, or use "
+            "source: Router",
+        ),
     )
 
     source: Annotated[
-        Literal["Router"],
-        Meta(description="Router: what every router pod counts for each revision."),
+        Literal["Router", "ServingMetrics"],
+        Meta(
+            description="Router: what every router pod counts for each revision. ServingMetrics: "
+            "the latencies that TensorFlow Serving measures inside the revision's own pods."
+        ),
     ] = "Router"
     interval: Annotated[
         Duration,

@@ -1,51 +1,73 @@
-"""What the routers count of candidate and stable: read beside the cycles while both carry requests.
+"""What is counted of candidate and stable: read beside the cycles while both carry requests.
 
 One window per step of a rollout. It begins with the first round of answers, and anew when the
-candidate, stable or the step is another, or when this process is. Every router process has a
-baseline of its own (`analysis.window`); one that does not answer keeps what it last said. The
-object is woken when the counts have changed. Must not judge them: `plan.analysis` does.
+candidate, stable or the step is another, or when this process is. Every counting process, router
+or model server, has a baseline of its own (`analysis.window`); one that does not answer keeps what
+it last said. The object is woken when the counts have changed. Must not judge them:
+`plan.analysis` does.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from savedmodel_operator.analysis.window import Counts, Window
+from savedmodel_operator.api.parse import Meta
 from savedmodel_operator.api.types import Spec, seconds
 from savedmodel_operator.cluster.cache import Owner
-from savedmodel_operator.observe.routers import running_routers
+from savedmodel_operator.observe.routers import process_of, running_routers, running_servers
 from savedmodel_operator.observe.watches import Watches
 from savedmodel_operator.plan.memory import timestamp
 from savedmodel_operator.plan.snapshot import AnalysisView, Observed
 
 AT_ONCE = 16
-"""Routers of all objects that are read at the same time."""
-
-Count = Callable[[str, Iterable[str]], Awaitable[Mapping[str, Counts] | None]]
-"""(router pod's IP, revisions) → revision → its counters, None without an answer. Never raises."""
+"""Processes of all objects that are read at the same time."""
 
 
 @dataclass(frozen=True)
 class Subject:
-    """Whose requests are counted, and every how many seconds."""
+    """Whose requests are counted, and every how many seconds.
+
+    `source` and `model`: spec.rollout.analysis.source and the model's name. `alone`: no limit is
+    about stable.
+    """
 
     revision: str
     against: str
     step: int
     interval: float
+    source: str = "Router"
+    model: str = ""
+    alone: bool = False
+
+    @property
+    def revisions(self) -> tuple[str, ...]:
+        """All that have to be heard of."""
+        return (self.revision,) if self.alone else (self.revision, self.against)
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a counting process is, and the revisions that it counts."""
+
+    ip: str
+    revisions: tuple[str, ...]
+
+
+Count = Callable[[Subject, Place], Awaitable[Mapping[str, Counts] | None]]
+"""Revision → its counters since the process began, None without an answer. Never raises."""
 
 
 @dataclass
 class _Watch:
-    """One window. `pods`: router process → IP."""
+    """One window. `places`: process → where it is."""
 
     subject: Subject
-    ask: Callable[[str, Subject], Awaitable[Mapping[str, Counts] | None]]
+    ask: Count
     now: Callable[[], float]
-    pods: Mapping[str, str] = field(default_factory=dict)
+    places: Mapping[str, Place] = field(default_factory=dict)
     began: str = ""
     taken_at: float = 0.0
     silent: bool = True
@@ -57,20 +79,21 @@ class _Watch:
         return self.subject.interval
 
     async def look(self) -> bool:
-        pods = dict(self.pods)
-        found = await asyncio.gather(*(self.ask(ip, self.subject) for ip in pods.values()))
-        return self.sampled(dict(zip(pods, found, strict=True)), self.now())
+        places = dict(self.places)
+        found = await asyncio.gather(*(self.ask(self.subject, p) for p in places.values()))
+        return self.sampled(dict(zip(places, found, strict=True)), self.now())
 
     def sampled(self, answers: Mapping[str, Mapping[str, Counts] | None], now: float) -> bool:
         """Takes one round in; whether it says anything new."""
         heard = {process: found for process, found in answers.items() if found is not None}
-        was_silent, self.silent = self.silent, not heard
-        if not heard:
-            return False
-        before = self.counts
+        was_silent, before = self.silent, self.counts
         ours, theirs = self.subject.revision, self.subject.against
-        self.candidate = self.candidate.sampled({p: f[ours] for p, f in heard.items()})
-        self.stable = self.stable.sampled({p: f[theirs] for p, f in heard.items()})
+        self.candidate = self.candidate.sampled({p: f[ours] for p, f in heard.items() if ours in f})
+        self.stable = self.stable.sampled({p: f[theirs] for p, f in heard.items() if theirs in f})
+        known = {revision for found in heard.values() for revision in found}
+        self.silent = not known.issuperset(self.subject.revisions)
+        if self.silent:
+            return False
         self.taken_at = now
         self.began = self.began or timestamp(now)
         return was_silent or self.counts != before
@@ -81,7 +104,7 @@ class _Watch:
         return self.candidate.counts, self.stable.counts
 
     def view(self) -> AnalysisView | None:
-        """None until a router has answered."""
+        """None until all revisions were heard of."""
         if not self.began:
             return None
         candidate, stable = self.counts
@@ -116,7 +139,7 @@ class Counters:
             self.forget(owner)
             return None
         held = self._watches.hold(owner, _Watch(subject, self._ask, self._now))
-        held.pods = running_routers(children)
+        held.places = _places(subject, children)
         return held.view()
 
     def forget(self, owner: Owner) -> None:
@@ -127,20 +150,40 @@ class Counters:
         """Stops counting."""
         self._watches.close()
 
-    async def _ask(self, ip: str, subject: Subject) -> Mapping[str, Counts] | None:
+    async def _ask(self, subject: Subject, place: Place) -> Mapping[str, Counts] | None:
         async with self._turn:
-            return await self._count(ip, (subject.revision, subject.against))
+            return await self._count(subject, place)
 
 
-def subject_of(spec: Spec, status: Mapping[str, Any]) -> Subject | None:
+def _places(subject: Subject, children: list[Observed]) -> dict[str, Place]:
+    """Routers count both revisions, a model server its own."""
+    if subject.source == "Router":
+        routers = running_routers(children)
+        return {process: Place(ip, subject.revisions) for process, ip in routers.items()}
+    return {
+        process_of(pod): Place(ip, (revision,))
+        for revision in subject.revisions
+        for pod, ip in running_servers(children, revision)
+    }
+
+
+def subject_of(meta: Meta, spec: Spec) -> Subject | None:
     """Whose requests matter now: a candidate's that carries some beside stable's."""
-    asked, candidate, stable = spec.rollout.analysis, status.get("candidate"), status.get("stable")
+    asked, status = spec.rollout.analysis, meta.status
+    candidate, stable = status.get("candidate"), status.get("stable")
     if asked is None or not isinstance(candidate, Mapping) or not isinstance(stable, Mapping):
         return None
     try:
         if int(candidate.get("weight", 0)) <= 0:
             return None
-        names = str(candidate["revision"]), str(stable["revision"])
-        return Subject(*names, int(candidate.get("step", 0)), seconds(asked.interval))
+        return Subject(
+            revision=str(candidate["revision"]),
+            against=str(stable["revision"]),
+            step=int(candidate.get("step", 0)),
+            interval=seconds(asked.interval),
+            source=asked.source,
+            model=spec.model_name or meta.name,
+            alone=asked.source == "ServingMetrics" and not asked.max_latency_ratio,
+        )
     except (KeyError, TypeError, ValueError):
         return None

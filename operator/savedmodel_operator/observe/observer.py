@@ -69,7 +69,7 @@ class Observer:
             router=self.routers.view(key, children),
             live=self.live.view(key, _question(meta, spec), children),
             golden=self.golden.view(key, spec, meta.status),
-            analysis=self.counters.view(key, subject_of(spec, meta.status), children),
+            analysis=self.counters.view(key, subject_of(meta, spec), children),
             deleting=meta.deleting,
         )
 

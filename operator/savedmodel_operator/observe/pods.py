@@ -6,12 +6,13 @@ planner and not an error. It must not judge what it hears: `gate` and `plan` do.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 import aiohttp
 
 from savedmodel_operator.analysis.window import Counts
-from savedmodel_operator.traffic import router, router_stats
+from savedmodel_operator.observe.counters import Place, Subject
+from savedmodel_operator.traffic import router, router_stats, serving_metrics
 from savedmodel_operator.traffic.base import Answer
 
 CONNECT = 2.0
@@ -36,9 +37,13 @@ class PodClient:
         """What a router pod carries."""
         return await router.probe(self._get_session(), pod_ip)
 
-    async def count(self, pod_ip: str, revisions: Iterable[str]) -> Mapping[str, Counts] | None:
-        """What a router pod counted for these revisions."""
-        return await router_stats.count(self._get_session(), pod_ip, revisions)
+    async def count(self, subject: Subject, place: Place) -> Mapping[str, Counts] | None:
+        """What a router pod counted for these revisions, or a model pod for its own."""
+        session = self._get_session()
+        if subject.source == "Router":
+            return await router_stats.count(session, place.ip, place.revisions)
+        found = await serving_metrics.count(session, place.ip, subject.model)
+        return None if found is None else dict.fromkeys(place.revisions, found)
 
     async def get(self, url: str) -> Reply:
         """A GET of JSON."""

@@ -158,14 +158,26 @@ def running_routers(children: list[Observed]) -> dict[str, str]:
     return {process_of(pod): _ip(pod) for pod in pods}
 
 
+def running_servers(children: list[Observed], revision: str) -> list[tuple[Observed, str]]:
+    """(pod, IP) of every model pod of a revision in which a server may be carrying traffic."""
+    pods = [c for c in children if _is(c, "Pod", names.COMPONENT_MODEL) and _running(c)]
+    found = [pod for pod in pods if revision_of(pod) == revision]
+    return [(pod, _ip(pod)) for pod in found]
+
+
+def revision_of(child: Observed) -> str:
+    """The revision that an object belongs to, empty for none."""
+    labels = child.body["metadata"].get("labels") or {}
+    return str(labels.get(names.LABEL_REVISION, ""))
+
+
 def ready_members(children: list[Observed]) -> dict[str, frozenset[str]]:
     """Revision → IPs of its pods that are ready and not terminating, as its Service lists them."""
     found: dict[str, set[str]] = {}
     for child in children:
-        labels = child.body["metadata"].get("labels") or {}
-        revision = labels.get(names.LABEL_REVISION)
+        revision = revision_of(child)
         if revision and _is(child, "Pod", names.COMPONENT_MODEL) and is_serving(child):
-            found.setdefault(str(revision), set()).add(_ip(child))
+            found.setdefault(revision, set()).add(_ip(child))
     return {revision: frozenset(ips) for revision, ips in found.items()}
 
 
@@ -204,7 +216,7 @@ def _backends(annotations: Mapping[str, str]) -> frozenset[str]:
 
 
 def _running(pod: Observed) -> bool:
-    """Whether an Envoy process may be carrying traffic in it."""
+    """Whether a process may be carrying traffic in it."""
     status = pod.body.get("status") or {}
     containers = status.get("containerStatuses") or ()
     return bool(_ip(pod)) and any("running" in (c.get("state") or {}) for c in containers)

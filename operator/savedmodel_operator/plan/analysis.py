@@ -27,8 +27,10 @@ from savedmodel_operator.plan.trial import End, Trial, Wait
 
 FIRST_LOOK = 1.0  # seconds
 
+_SAYS = {"Router": "the routers' counters", "ServingMetrics": "the latencies of its pods"}
+
 STALE_ROUNDS = 3
-"""Rounds without any router's answer after which the counts say nothing about now."""
+"""Rounds without any answer after which the counts say nothing about now."""
 
 
 def limits_of(spec: Analysis) -> Limits:
@@ -107,14 +109,14 @@ def until_counted(trial: Trial, wait: Wait) -> Wait:
 def doubt(trial: Trial) -> str | None:
     """Why the analysis has not passed yet; None where it has. Words that change seldom: each
     change is a write of status."""
-    if trial.look is None:
-        return "the routers' counters have not been read yet"
-    view = trial.world.snapshot.analysis
     spec = trial.world.snapshot.spec.rollout.analysis
+    if trial.look is None:
+        return f"{_SAYS[spec.source]} have not been read yet" if spec else None
+    view = trial.world.snapshot.analysis
     if view is None or spec is None:
         return None
     if trial.now - view.taken_at > STALE_ROUNDS * seconds(spec.interval):
-        return "no router's counters can be read"
+        return f"{_SAYS[spec.source]} cannot be read any more"
     worst = trial.look.gravest
     if worst is None or worst.outcome is Outcome.Passed:
         return None

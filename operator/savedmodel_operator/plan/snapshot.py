@@ -61,13 +61,13 @@ class RouterView:
 
 @dataclass(frozen=True)
 class AnalysisView:
-    """What the routers counted of candidate and stable since a step of the rollout began."""
+    """What was counted of candidate and stable since a step of the rollout began."""
 
     revision: str  # the candidate's
     against: str  # stable's
     step: int
     window: str  # when the counting began: counts of another window are other counts
-    taken_at: float  # when a router last answered, Unix seconds
+    taken_at: float  # when all of it was last heard of, Unix seconds
     candidate: Counts
     stable: Counts
 

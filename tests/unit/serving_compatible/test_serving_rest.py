@@ -13,6 +13,8 @@ import threading
 
 import pytest
 
+from savedmodel_operator.traffic import serving_metrics
+
 
 def available(version: str) -> dict:
     status = {"error_code": "OK", "error_message": ""}
@@ -282,6 +284,22 @@ def test_metrics(server):
     assert ':tensorflow:cc:saved_model:load_attempt_count{model_path="' in page
     assert 'le="18"' in page
     assert 'le="+Inf"' in page
+
+
+def test_only_predictions_are_latencies(server):
+    """What the operator counts on this page: neither probes nor what went wrong."""
+
+    def timed() -> int:
+        page = server.rest("GET", "/monitoring/prometheus/metrics").body
+        return serving_metrics.parse(page, "dense").timed
+
+    before = timed()
+    server.predict("dense", {"instances": [[1, 2, 3]]})
+    assert timed() == before + 1
+    server.predict("dense", {"instances": "x"})
+    for path in ("", "/metadata", "/versions/1/metadata"):
+        server.rest("GET", f"/v1/models/dense{path}")
+    assert timed() == before + 1
 
 
 def test_warm_up_records_were_replayed(server, models):

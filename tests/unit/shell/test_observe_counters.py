@@ -1,12 +1,14 @@
 """Counting beside the cycles: one window for each step, woken only when there is something new."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
 from fake_server import child
 from savedmodel_operator.analysis.window import Counts
 from savedmodel_operator.api.analysis import Analysis
+from savedmodel_operator.api.parse import Meta
 from savedmodel_operator.api.types import Rollout, Serving, Source, Spec
 from savedmodel_operator.cluster.cache import observed
 from savedmodel_operator.observe.counters import AT_ONCE, Counters, Subject, subject_of
@@ -18,11 +20,20 @@ SUBJECT = Subject("new", "old", 0, 2.0)
 
 
 def router(name, ip, restarts=0, **state):
+    return pod(name, ip, {"savedmodel.dev/component": "router"}, restarts, **state)
+
+
+def server(name, ip, revision, restarts=0):
+    labels = {"savedmodel.dev/component": "model", "savedmodel.dev/revision": revision}
+    return pod(name, ip, labels, restarts)
+
+
+def pod(name, ip, labels, restarts=0, **state):
     return observed(
         child(
             "Pod",
             name,
-            labels={"savedmodel.dev/component": "router"},
+            labels=labels,
             status={
                 "podIP": ip,
                 "containerStatuses": [
@@ -46,14 +57,15 @@ class Routers:
         assert owner == KEY
         self.changes.append(self.loop.time())
 
-    async def count(self, ip, revisions):
+    async def count(self, subject, place):
+        ip, revisions = place.ip, place.revisions
         self.running += 1
         self.most = max(self.most, self.running)
         await asyncio.sleep(0.1)
         self.running -= 1
-        self.asked.append((ip, tuple(revisions)))
+        self.asked.append((ip, revisions))
         found = self.seen.get(ip)
-        return None if found is None else dict(zip(revisions, found, strict=True))
+        return None if found is None else dict(zip(revisions, found, strict=False))
 
     def set(self, ip, ours, theirs, errors=0):
         self.seen[ip] = (Counts(ours, errors), Counts(theirs))
@@ -158,12 +170,76 @@ STATUS = {
 }
 
 
+META = Meta("flowers", "shop", "u", 1, "1", status=STATUS)
+
+
 def test_only_a_candidate_with_requests_is_counted():
     asked = spec(Analysis(interval="10s", max_server_error_rate="1%"))
-    assert subject_of(asked, STATUS) == Subject("new", "old", 1, 10.0)
-    assert subject_of(spec(None), STATUS) is None
-    assert subject_of(asked, {"candidate": STATUS["candidate"]}) is None
-    assert subject_of(asked, {"stable": STATUS["stable"]}) is None
+    assert subject_of(META, asked) == Subject("new", "old", 1, 10.0, model="flowers")
+    assert subject_of(META, spec(None)) is None
     without = {**STATUS["candidate"], "weight": 0}
-    assert subject_of(asked, {**STATUS, "candidate": without}) is None
-    assert subject_of(asked, {**STATUS, "candidate": {"weight": "many"}}) is None
+    for status in (
+        {"candidate": STATUS["candidate"]},
+        {"stable": STATUS["stable"]},
+        {**STATUS, "candidate": without},
+        {**STATUS, "candidate": {"weight": "many"}},
+    ):
+        assert subject_of(replace(META, status=status), asked) is None
+
+
+@pytest.mark.parametrize("ratio", [{}, {"p50": "2"}])
+def test_stable_s_servers_matter_only_to_a_ratio(ratio):
+    limits = Analysis(source="ServingMetrics", max_latency={"p99": "1s"}, max_latency_ratio=ratio)
+    subject = subject_of(META, spec(limits))
+    assert subject.revisions == (("new", "old") if ratio else ("new",))
+    assert subject.source == "ServingMetrics"
+
+
+SERVED = Subject("new", "old", 0, 2.0, "ServingMetrics", "flowers")
+
+
+async def test_each_server_counts_for_its_own_revision():
+    servers = Routers()
+    ours = server("a", "10.0.0.1", "new"), server("b", "10.0.0.2", "new")
+    others = server("c", "10.0.0.3", "old"), server("d", "10.0.0.4", "older")
+    pods = (*ours, *others, router("r", "10.0.0.9"))
+    for ip in ("10.0.0.1", "10.0.0.2", "10.0.0.3"):
+        servers.set(ip, 10, 0)
+    servers.view(*pods, subject=SERVED)
+    await asyncio.sleep(1)
+    assert sorted(servers.asked) == [
+        ("10.0.0.1", ("new",)),
+        ("10.0.0.2", ("new",)),
+        ("10.0.0.3", ("old",)),
+    ]
+    servers.set("10.0.0.1", 13, 0)
+    servers.set("10.0.0.2", 14, 0)
+    servers.set("10.0.0.3", 30, 0)
+    await asyncio.sleep(2)
+    view = servers.view(*pods, subject=SERVED)
+    assert (view.candidate.requests, view.stable.requests) == (7, 20)
+    restarted = server("a", "10.0.0.1", "new", restarts=1)
+    servers.set("10.0.0.1", 1000, 0)
+    servers.view(restarted, *pods[1:], subject=SERVED)
+    await asyncio.sleep(2)
+    assert servers.view(*pods, subject=SERVED).candidate.requests == 7, "a baseline of its own"
+    servers.counters.close()
+
+
+@pytest.mark.parametrize(
+    ("silent", "alone", "fresh"),
+    [("10.0.0.1", True, False), ("10.0.0.3", True, True), ("10.0.0.3", False, False)],
+)
+async def test_what_is_missing_makes_the_rest_no_older_than_it_is(silent, alone, fresh):
+    servers, subject = Routers(), replace(SERVED, alone=alone)
+    pods = server("a", "10.0.0.1", "new"), server("c", "10.0.0.3", "old")
+    for ip in ("10.0.0.1", "10.0.0.3"):
+        servers.set(ip, 10, 0)
+    servers.view(*pods, subject=subject)
+    await asyncio.sleep(3)
+    taken = servers.view(*pods, subject=subject).taken_at
+    del servers.seen[silent]
+    await asyncio.sleep(10)
+    later = servers.view(*pods, subject=subject).taken_at
+    assert (later > taken + 5) == fresh
+    servers.counters.close()
