@@ -257,6 +257,18 @@ def test_scale_without_replicas_can_be_set_but_not_read(api, models):
     assert api.call("GET", f"{models}/flowers/scale").accepted()["spec"] == {"replicas": 3}
 
 
+def test_scale_of_an_autoscaled_object_is_refused_with_the_reason(api, models):
+    limits = {"minReplicas": 2, "maxReplicas": 10}
+    api.call("POST", models, manifest({"spec.serving.autoscaling": limits})).accepted()
+    patch = {"spec": {"replicas": 5}}
+    answer = api.call("PATCH", f"{models}/flowers/scale", patch, content_type=MERGE)
+    assert answer.code == 422
+    assert "kubectl scale cannot scale an autoscaled object" in answer.message
+    spec = api.call("GET", f"{models}/flowers").accepted()["spec"]
+    assert spec["serving"]["autoscaling"] == {**limits, "targetCPUUtilizationPercentage": 80}
+    assert "replicas" not in spec["serving"]
+
+
 RENAMES = {
     "another name": ("roses", "tulips", False),
     "presence to absence": ("roses", None, False),
