@@ -40,6 +40,7 @@ from savedmodel_operator.api.serving import (
     Resources,
     Serving,
 )
+from savedmodel_operator.api.sticky import Sticky
 
 __all__ = [
     "API_VERSION",
@@ -256,6 +257,7 @@ class Traffic(Base, frozen=True):
 
     provider: Literal["Router"] = "Router"
     router: Router = Router()
+    sticky: Sticky | None = None
 
 
 class Spec(Base, frozen=True):

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from savedmodel_operator.api import scalars
 from savedmodel_operator.api.analysis import PERCENT_PATTERN, RATIO_PATTERN
 from savedmodel_operator.api.golden import DECIMAL_PATTERN
+from savedmodel_operator.api.sticky import HEADER_PATTERN
 
 PATTERN_WORDS: Mapping[str, str] = {
     scalars.DURATION_PATTERN: "must be a duration in ms, s, m or h, for example 30s or 1h30m",
@@ -34,6 +35,7 @@ PATTERN_WORDS: Mapping[str, str] = {
         'must be a percentage from "0%" to "100%" as a string with at most four decimals, '
         'for example "1%" or "0.5%"'
     ),
+    HEADER_PATTERN: "must be the name of a header in lower case, for example x-user-id",
     RATIO_PATTERN: 'must be a number of at least 1 as a string, for example "1.5"',
     r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$": (
         "must be a name of lower-case letters, digits and '-', with a letter or digit at both ends"
@@ -51,6 +53,10 @@ PATTERN_WORDS: Mapping[str, str] = {
 """What a person should write, by the pattern of `types` that refuses."""
 
 FIELD_WORDS: Mapping[str, str] = {
+    "spec.traffic.sticky": (
+        "Deals out users instead of requests: one sees one version while its weight does not fall. "
+        "A change takes effect at once, in a running rollout too."
+    ),
     "spec.source.region": "The region that requests are signed for; most S3-compatible stores take any.",
     "spec.source.caBundle.configMap": "Name of the ConfigMap.",
     "spec.source.caBundle.key": "Key in it that holds the PEM certificates.",

@@ -114,6 +114,7 @@ def build_route(
 ) -> RoutePlan:
     """The configuration wanted now; `weight` is what the rollout grants the candidate."""
     snapshot, stable, candidate = world.snapshot, memory.stable, memory.candidate
+    sticky = snapshot.spec.traffic.sticky
     backends: list[Backend] = []
     if candidate is not None and world.revision(candidate.revision).service is not None:
         backends.append(Backend(candidate.revision, candidate.number, weight))
@@ -135,6 +136,7 @@ def build_route(
         backends=tuple(backends),
         stable=stable.revision if stable else None,
         canary=candidate.revision if candidate else None,
+        sticky=sticky.header if sticky is not None else None,
     )
 
 
