@@ -4,7 +4,7 @@ Neighbours: `demo` fills it, `demo_view` shows it while it grows. Judges by the 
 exact bounds, never by what the operator says of itself. Must not talk to the cluster.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from rich.table import Table
@@ -13,6 +13,7 @@ from lab.binomial import bounds
 from lab.follow import Story, Window
 from lab.progress import duration
 from lab.record import Record, Summary
+from lab.rollback import Rollback
 
 #: Milliseconds in a second.
 MS = 1000.0
@@ -39,7 +40,12 @@ class Outcome:
     phases: list[Phase] = field(default_factory=list)
     setup: list[tuple[str, float]] = field(default_factory=list)
     broken: list[str] = field(default_factory=list)
-    refusal: str = ""
+    said: list[str] = field(default_factory=list)
+    """The operator's sentences about versions that it refused or took back."""
+    rollbacks: dict[str, Rollback] = field(default_factory=dict)
+    """By what was wrong with the version."""
+    good_until: float = 0.0
+    """Until then no version had requests that was not to keep them (Unix seconds)."""
 
     def check(self, kept: bool, promise: str) -> None:
         """Remember a promise that was not kept."""
@@ -94,7 +100,7 @@ def summary_table(outcome: Outcome, record: Record) -> Table:
             duration(phase.seconds),
             f"{seen.requests}",
             versions,
-            f"{seen.failed}",
+            blame(seen),
             phase.outcome,
         )
     return table
@@ -115,6 +121,25 @@ def split_table(found: Iterable[Split]) -> Table:
             f"{split.window.convergence * MS:.0f} ms",
         )
     return table
+
+
+def rollback_table(found: Mapping[str, Rollback]) -> Table:
+    """Per version that was taken back: seconds until no router sent it anything any more."""
+    table = Table(
+        "0 % on every router", "after the verdict", "after the limit broke", "after a bad answer",
+        box=None,
+    )  # fmt: skip
+    for title, rollback in found.items():
+        spans = (rollback.since_verdict, rollback.since_broken, rollback.since_first_bad)
+        table.add_row(title, *("" if s is None else f"{s:.1f} s" for s in spans))
+    return table
+
+
+def blame(seen: Summary) -> str:
+    """How many requests failed, and which versions answered them so: "6 (v4)"."""
+    versions = sorted(number for number in seen.failed_by if number is not None)
+    names = [f"v{number}" for number in versions] + ["nobody"] * (None in seen.failed_by)
+    return f"{seen.failed} ({', '.join(names)})" if names else "0"
 
 
 def client_table(record: Record, names: Iterable[str]) -> Table:

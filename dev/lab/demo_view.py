@@ -14,6 +14,7 @@ from rich.live import Live
 from rich.panel import Panel
 from rich.table import Table
 
+from lab.demo_report import blame
 from lab.follow import Story
 from lab.progress import duration
 from lab.record import Record
@@ -100,7 +101,7 @@ class View:
     def _counts(self) -> str:
         seen = self._record.summary()
         versions = ", ".join(f"version {n}: {count}" for n, count in seen.versions.items())
-        return f"{seen.requests} requests, {seen.failed} failed; {versions}"
+        return f"{seen.requests} requests, {blame(seen)} failed; {versions}"
 
     def _panel(self) -> Panel:
         status = self._story.status
@@ -116,8 +117,7 @@ class View:
             rate = recent.revisions.get(revision, 0) / RECENT
             bar = f"[green]{'█' * filled}[/][dim]{'·' * (BAR - filled)}[/]"
             table.add_row(revision, f"{weight} %", bar, ready.get(revision, ""), f"{rate:.0f}")
-        failed = self._record.summary().failed
-        color = "red" if failed else "green"
+        color = "red" if self._record.summary().failed else "green"
         counts = (
             f"[{color}]{self._counts()}[/]" if self._record.answers else "[dim]no clients yet[/]"
         )

@@ -68,6 +68,7 @@ def deployment(
     replicas: int = 1,
     steps: tuple[Step, ...] = (),
     deadline: str = "3m",
+    analysis: Object | None = None,
 ) -> Object:
     """A SavedModelDeployment with quick settings: polls each second, drains in ten."""
     serving = {"requests": dict(SERVING_REQUESTS), "limits": {"memory": "1Gi"}}
@@ -94,6 +95,7 @@ def deployment(
                 "steps": [step.manifest() for step in steps],
                 "deadline": deadline,
                 "scaleDownDelay": "2s",
+                **({"analysis": analysis} if analysis else {}),
             },
             "traffic": {"router": {"replicas": 2, "resources": router}},
         },

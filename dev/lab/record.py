@@ -24,7 +24,10 @@ class Answer:
 
 @dataclass(frozen=True)
 class Summary:
-    """The requests of one window: counts, the first failures, latencies in seconds."""
+    """The requests of one window: counts, the first failures, latencies in seconds.
+
+    `failed_by`: failures by the version that answered, None for those that nobody did.
+    """
 
     requests: int
     failed: int
@@ -33,6 +36,7 @@ class Summary:
     failures: tuple[Answer, ...]
     p50: float
     p99: float
+    failed_by: dict[int | None, int] = field(default_factory=dict)
 
     def explain(self) -> str:
         """One line per failure that is kept, for an assertion's message."""
@@ -79,4 +83,5 @@ def summarize(answers: Iterable[Answer]) -> Summary:
         failures=tuple(failures[:KEPT]),
         p50=statistics.median(times) if times else 0.0,
         p99=times[min(len(times) - 1, int(len(times) * 0.99))] if times else 0.0,
+        failed_by=dict(Counter(a.version for a in failures)),
     )

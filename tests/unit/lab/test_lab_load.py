@@ -8,9 +8,9 @@ from math import comb
 import pytest
 
 from lab.binomial import FALSE_ALARM, bounds
-from lab.demo_report import splits
+from lab.demo_report import blame, splits
 from lab.follow import Route, Story
-from lab.record import Answer, Record
+from lab.record import Answer, Record, summarize
 
 
 def tail(requests: int, share: Fraction, values: range) -> Fraction:
@@ -105,3 +105,11 @@ def test_one_request_to_the_former_version_after_100_percent_is_told() -> None:
     record = Record([*answers(100, "calc-v2-b", 22.0), *answers(1, "calc-v1-a", 22.0)])
     last = splits(story(), record, 15.0, 30.0)[-1]
     assert not last.kept
+
+
+def test_failures_are_told_with_the_versions_that_answered_them() -> None:
+    answers = [Answer("a", 1.0, 2.0, 4, "x", "HTTP 400"), Answer("a", 1.0, 2.0, 2, "y")]
+    assert blame(summarize(answers)) == "1 (v4)"
+    answers.append(Answer("a", 1.0, 2.0, failure="ClientConnectorError"))
+    assert blame(summarize(answers)) == "2 (v4, nobody)"
+    assert blame(summarize(answers[1:2])) == "0"
