@@ -145,7 +145,8 @@ class Wrong:
 
 WRONG = {
     "400s": Wrong(REFUSING, Limit(failed, 0.02, LEAST), "clientErrorIncrease: ", {}),
-    "5xx": Wrong(FAILING, Limit(failed, 0.01, LEAST), "serverErrorRate: ", {}),
+    # As seldom as by default: the time to weight 0 has room for that.
+    "5xx": Wrong(FAILING, Limit(failed, 0.01, LEAST), "serverErrorRate: ", {"interval": "5s"}),
     "latency": Wrong(
         TIRING,
         Limit(slower_than(0.25), 0.1, LEAST),
