@@ -23,6 +23,8 @@ FATAL_FETCHES = frozenset(
 )
 """The locked bytes are not to be had, or damaged; retrying the same lock cannot help."""
 
+WORDS = 300  # characters of somebody else's message
+
 _IMAGE_REASONS = frozenset(
     {
         "ErrImagePull",
@@ -50,6 +52,17 @@ def find_complaint(view: RevisionView) -> Complaint | None:
         found.append(Complaint(Reason.ReplicaFailure, view.replica_failure))
     found.sort(key=lambda c: not c.fatal)
     return found[0] if found else None
+
+
+def say_idle_autoscaler(view: RevisionView) -> str:
+    """The addition to the serving sentence while a revision's autoscaler cannot tell the load: no
+    metrics-server, no CPU request, or nothing measured yet."""
+    status = view.autoscaler.body.get("status", {}) if view.autoscaler else {}
+    for condition in status.get("conditions") or ():
+        if condition.get("type") == "ScalingActive" and condition.get("status") == "False":
+            text = condition.get("message") or condition.get("reason", "it does not say why")
+            return f"; its autoscaler does nothing: {str(text)[:WORDS]}"
+    return ""
 
 
 def _pod_complaints(pod: PodView) -> Iterable[Complaint]:

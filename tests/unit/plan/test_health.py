@@ -9,7 +9,8 @@ import pytest
 
 from savedmodel_operator.api.reasons import Reason
 from savedmodel_operator.plan.children import PodView, RevisionView
-from savedmodel_operator.plan.health import find_complaint
+from savedmodel_operator.plan.health import find_complaint, say_idle_autoscaler
+from savedmodel_operator.plan.snapshot import Observed
 
 
 def pod(**status: Any) -> PodView:
@@ -122,3 +123,27 @@ def test_a_fatal_complaint_goes_before_others() -> None:
 def test_a_leaving_pod_is_not_heard() -> None:
     leaving = PodView("p", "u", None, False, True, {"status": {"containerStatuses": [crashed(9)]}})
     assert find_complaint(RevisionView("r", pods=(leaving,))) is None
+
+
+@pytest.mark.parametrize(
+    ("conditions", "said"),
+    [
+        (None, ""),
+        ([], ""),
+        ([{"type": "ScalingActive", "status": "True"}], ""),
+        ([{"type": "AbleToScale", "status": "False", "message": "backing off"}], ""),
+        (
+            [{"type": "ScalingActive", "status": "False", "message": "missing request for cpu"}],
+            "; its autoscaler does nothing: missing request for cpu",
+        ),
+        (
+            [{"type": "ScalingActive", "status": "False", "reason": "ScalingDisabled"}],
+            "; its autoscaler does nothing: ScalingDisabled",
+        ),
+    ],
+)
+def test_an_autoscaler_that_cannot_tell_the_load_is_quoted(conditions, said):
+    body = {"status": {"conditions": conditions}}
+    autoscaler = Observed("HorizontalPodAutoscaler", "v1", "u", "1", body)
+    assert say_idle_autoscaler(RevisionView("v1", autoscaler=autoscaler)) == said
+    assert say_idle_autoscaler(RevisionView("v1")) == ""
