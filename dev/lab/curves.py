@@ -1,7 +1,8 @@
 """`dev/curves`: how often analysis condemns a healthy version, and how soon a bad one; as pictures.
 
 Runs simulated rollouts (`rollout_sim`) in all cores, writes docs/analysis/{false,detection}.svg and
-figures.json beside them. The same seeds give the same figures.
+figures.json beside them. The same seeds give the same figures. Each point is kept as soon as it is
+known: started again, it goes on with those that are missing.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ import statistics
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from itertools import product
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -64,25 +67,54 @@ def _spread(pool: ProcessPoolExecutor, case: Case, chunk: int = 50) -> list[Endi
     return [ending for part in pool.map(Case.endings, parts) for ending in part]
 
 
-def measure(runs: int, seed: int) -> dict[str, Any]:
-    """Figures of all curves; `runs` per point of the healthy ones, a tenth for the others."""
-    found: dict[str, Any] = {"runs": runs, "seed": seed, "healthy": {}, "bad": {}}
+@dataclass(frozen=True)
+class Figures:
+    """What was measured so far, and the file in which it stands."""
+
+    file: Path
+    seed: int
+    found: dict[str, Any]
+
+    @classmethod
+    def read(cls, file: Path, seed: int) -> Figures:
+        """Earlier points count where they began with the same seed."""
+        old = json.loads(file.read_text()) if file.exists() else {}
+        fresh: dict[str, Any] = {"seed": seed, "healthy": {}, "bad": {}}
+        return cls(file, seed, old if old.get("seed") == seed else fresh)
+
+    def rows(self, kind: str, name: str) -> list[dict[str, Any]]:
+        """One curve, by rate."""
+        rows: list[dict[str, Any]] = self.found[kind].setdefault(name, [])
+        return rows
+
+    def lacks(self, kind: str, name: str, rate: float, runs: int) -> bool:
+        """Whether that point is still to be measured with at least so many runs."""
+        return not any(r["rate"] == rate and r["runs"] >= runs for r in self.rows(kind, name))
+
+    def add(self, kind: str, name: str, row: dict[str, Any]) -> None:
+        """One more point, kept at once."""
+        rows = self.rows(kind, name)
+        rows[:] = sorted(
+            [*(r for r in rows if r["rate"] != row["rate"]), row], key=itemgetter("rate")
+        )
+        self.file.write_text(json.dumps(self.found, indent=1) + "\n")
+        print(f"{name}: {row}", flush=True)
+
+
+def measure(figures: Figures, rates: Sequence[float], runs: int, bad_runs: int) -> None:
+    """All points; `runs` for each of the healthy ones, `bad_runs` for the others."""
+    seed = figures.seed
     with ProcessPoolExecutor() as pool:
-        for name, pair in HEALTHY.items():
-            rows = found["healthy"][name] = list[dict[str, Any]]()
-            for rate in RATES:
+        for (name, pair), rate in product(HEALTHY.items(), rates):
+            if figures.lacks("healthy", name, rate, runs):
                 seen = _spread(pool, Case(rate, pair, seed, runs))
                 gone = sum(e.seconds is not None for e in seen)
-                rows.append({"rate": rate, "runs": runs, "rolledBack": gone})
-                print(f"{name}, {rate} requests/s: {gone} of {runs} rolled back", flush=True)
-        for kind in KINDS:
-            for factor in FACTORS:
-                rows = found["bad"][f"{kind} x{factor:g}"] = list[dict[str, Any]]()
-                for rate in RATES:
-                    case = Case(rate, bad(kind, factor), seed, max(runs // 10, 20))
-                    rows.append(_caught(rate, _spread(pool, case, 20)))
-                    print(f"{kind} x{factor:g}, {rate} requests/s: {rows[-1]}", flush=True)
-    return found
+                figures.add("healthy", name, {"rate": rate, "runs": runs, "rolledBack": gone})
+        for kind, factor, rate in product(KINDS, FACTORS, rates):
+            name = f"{kind} x{factor:g}"
+            if figures.lacks("bad", name, rate, bad_runs):
+                case = Case(rate, bad(kind, factor), seed, bad_runs)
+                figures.add("bad", name, _caught(rate, _spread(pool, case, 20)))
 
 
 def _caught(rate: float, endings: Sequence[Ending]) -> dict[str, Any]:
@@ -158,13 +190,15 @@ def main() -> None:
     """Measure and draw."""
     parser = argparse.ArgumentParser(prog="dev/curves", description=__doc__)
     parser.add_argument("--runs", type=int, default=10_000, help="rollouts per healthy point")
+    parser.add_argument("--bad-runs", type=int, default=1000, help="rollouts per bad point")
+    parser.add_argument("--rates", type=float, nargs="+", default=RATES, help="requests per second")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--out", type=Path, default=Path("docs/analysis"))
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
-    figures = measure(options.runs, options.seed)
-    (options.out / "figures.json").write_text(json.dumps(figures, indent=1) + "\n")
-    draw(figures, options.out)
+    figures = Figures.read(options.out / "figures.json", options.seed)
+    measure(figures, options.rates, options.runs, options.bad_runs)
+    draw(figures.found, options.out)
 
 
 if __name__ == "__main__":
