@@ -140,6 +140,8 @@ def _controller_manager(instance: Instance, pki: Pki, kube: Path) -> Component:
         "service-cluster-ip-range": instance.addresses.services,
         # There is only one: an election would only make `up` slower.
         "leader-elect": "false",
+        # Tests wait for autoscalers; every 15 s, the default, is long.
+        "horizontal-pod-autoscaler-sync-period": "5s",
     }
     argv = _flags(kube, "kube-controller-manager", values)
     url = f"https://{instance.addresses.node}:10257/healthz"

@@ -30,7 +30,9 @@ _API = {
     "ReplicaSet": "apps/v1",
     "ControllerRevision": "apps/v1",
     "PodDisruptionBudget": "policy/v1",
+    "HorizontalPodAutoscaler": "autoscaling/v2",
     "NetworkPolicy": "networking.k8s.io/v1",
+    "APIService": "apiregistration.k8s.io/v1",
     "Lease": "coordination.k8s.io/v1",
     "Event": "v1",
 }
@@ -92,6 +94,10 @@ class Kube:
             body=dict(change),
             content_type="application/merge-patch+json",
         )
+
+    def put(self, path: str, body: Object) -> None:
+        """A PUT to any path of the API, an aggregated server's own ones included."""
+        self._dynamic.request("PUT", path, body=body, serialize=False)
 
     def annotate(self, name: str, namespace: str, **annotations: str | None) -> None:
         """Annotations of a SavedModelDeployment; `action` means savedmodel.dev/action."""
