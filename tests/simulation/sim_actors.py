@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from savedmodel_operator.api import names
 from savedmodel_operator.plan.snapshot import RouterPodView
 from simulation.sim_api import Key
+from simulation.sim_bucket import decoded
 
 if TYPE_CHECKING:
     from simulation.sim_world import World
@@ -87,7 +88,18 @@ class Kubelet:
         if pod in self.world.routers.pods() and not self.world.routers.is_warm(key[1]):
             self.world.after(0.2, 0.5, lambda: self._become_ready(key))
             return
+        if not self._fetched(pod):
+            self.world.after(2.0, 5.0, lambda: self._become_ready(key))
+            return
         self.world.api.edit(key, lambda b: _set_ready(b, True))
+
+    def _fetched(self, pod: Mapping[str, Any]) -> bool:
+        """Whether a model pod that starts now gets what its lock says."""
+        revision = pod["metadata"]["labels"].get(names.LABEL_REVISION)
+        if revision is None:
+            return True
+        lock = self.world.api.objects.get(("ConfigMap", names.lock_name(revision)))
+        return lock is not None and self.world.bucket.holds(decoded(lock))
 
     def _crash(self, key: Key) -> None:
         if key in self.world.api.objects:

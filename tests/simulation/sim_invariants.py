@@ -11,6 +11,7 @@ from savedmodel_operator.api import names
 from savedmodel_operator.api.types import seconds
 from simulation.sim_actors import Carried, is_ready
 from simulation.sim_api import OWNER, clone
+from simulation.sim_bucket import decoded
 from simulation.sim_world import World
 
 MILLISECOND = 0.001
@@ -174,6 +175,43 @@ class StableKept:
         assert scale >= min(wanted, world.floor), f"stable is scaled to {scale}\n{world.tail()}"
 
 
+class LastCopiesKept:
+    """While the bucket in truth lacks the bytes of stable's lock, nothing of stable is scaled down
+    or deleted. From the first moment at which the operator can have seen it."""
+
+    KINDS = ("Deployment", "Service", "PodDisruptionBudget", "ControllerRevision")
+
+    def __init__(self) -> None:
+        self.lost: str | None = None  # stable, once its bytes were seen to be gone
+        self.held: dict[str, Any] = {}
+
+    def __call__(self, world: World) -> None:
+        """Asked after every event."""
+        owner = world.api.objects.get(OWNER)
+        stable = (owner["status"].get("stable") or {}).get("revision") if owner else None
+        if stable is None or not self._is_gone(world, stable):
+            self.lost = None
+            return
+        held = {k: world.api.objects.get((k, stable)) for k in self.KINDS}
+        if self.lost == stable:
+            for kind, body in held.items():
+                there = body is not None or self.held[kind] is None
+                assert there, f"{kind} {stable} went with the last bytes\n{world.tail()}"
+            now, before = _scale(held["Deployment"]), _scale(self.held["Deployment"])
+            assert now >= before, f"{before} last pods of {stable} became {now}\n{world.tail()}"
+        if self.lost == stable or world.bucket.readable:
+            self.lost, self.held = stable, held
+
+    @staticmethod
+    def _is_gone(world: World, stable: str) -> bool:
+        lock = world.api.objects.get(("ConfigMap", names.lock_name(stable)))
+        return lock is not None and not world.bucket.holds(decoded(lock))
+
+
+def _scale(deployment: dict[str, Any] | None) -> int:
+    return int(deployment["spec"]["replicas"]) if deployment else 0
+
+
 class Unhurried:
     """No hot loop: a wake-up that is due already must not come again and again."""
 
@@ -221,6 +259,7 @@ def watch(world: World) -> None:
         workloads_outlive_clusters,
         RouteInOrder(),
         StableKept(),
+        LastCopiesKept(),
         Unhurried(),
         SpecUntouched(world),
     ]

@@ -17,7 +17,7 @@ from typing import Any
 from savedmodel_operator.api import names
 from savedmodel_operator.api.parse import InvalidSpec, parse
 from savedmodel_operator.api.reasons import Reason
-from savedmodel_operator.api.source import SourceView, VersionView
+from savedmodel_operator.api.source import SourceView
 from savedmodel_operator.api.types import Spec
 from savedmodel_operator.gate.verdict import Verdict, passed
 from savedmodel_operator.plan.actions import Action, Annotate, Apply, Create, Delete, Plan
@@ -31,6 +31,7 @@ from savedmodel_operator.plan.snapshot import (
 from savedmodel_operator.status import blocked
 from simulation.sim_actors import Kubelet, Routers, is_ready
 from simulation.sim_api import OWNER, Key, Refused, SimApi
+from simulation.sim_bucket import Bucket
 from simulation.sim_clock import Clock
 from simulation.sim_metrics import Metrics
 
@@ -69,7 +70,7 @@ class Shell(Clock):
         self.faults = {f.write: f.mode for f in faults}
         self.strikes: Callable[[str, int], bool] = lambda mode, n: self.faults.get(n) == mode
         self.disturbed = False  # whether watches break and lists are old
-        self.versions: tuple[VersionView, ...] = ()
+        self.bucket = Bucket()
         self.live: dict[int, Verdict] = {}
         self.golden: str | None = None  # digest of the golden files
         self.operator_writes: list[str] = []
@@ -241,6 +242,7 @@ class Shell(Clock):
         self.after(0.05, 3.0, lambda: self._know("pods_asked", turn))
         self.after(0.05, 5.0, lambda: self._know("bucket_listed", turn))
         self.gone = set()
+        self.bucket.seen = None
         self.cache = self._listed()
         self.wake(0.01)
 
@@ -346,7 +348,7 @@ class Shell(Clock):
             annotations=owner["metadata"]["annotations"],
             spec=self._spec(owner),
             status=owner["status"],
-            source=self._source(),
+            source=self._source(owner["status"]),
             settings=SETTINGS,
             objects={key: self._observed(key) for key in self.cache if key != OWNER},
             router=RouterView(self.routers.answers(self.routers_asked)),
@@ -361,11 +363,10 @@ class Shell(Clock):
             self._parsed = (owner["spec"], parse({**owner, "metadata": meta})[1])
         return self._parsed[1]
 
-    def _source(self) -> SourceView:
+    def _source(self, status: Mapping[str, Any]) -> SourceView:
         if not self.bucket_listed:
             return SourceView(Reason.SourcePending, "not listed yet")
-        reason = Reason.SourceReady if self.versions else Reason.SourceEmpty
-        return SourceView(reason, "as listed", self.versions, (), self.now)
+        return self.bucket.look(self, status)
 
     def _observed(self, key: Key) -> Observed:
         """As the shell's cache hands it out: the same object until it changes."""

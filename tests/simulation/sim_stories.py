@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from simulation.sim_analysis import ANALYSIS
 from simulation.sim_policy import POLICY
+from simulation.sim_restorable import RESTORABLE
 from simulation.sim_scenarios import SCENARIOS, Scenario
 from simulation.sim_sources import SOURCES
 from simulation.sim_specs import SPECS
@@ -11,5 +12,5 @@ from simulation.sim_trouble import TROUBLE
 
 STORIES: dict[str, Scenario] = {**SCENARIOS, **TROUBLE, **POLICY}
 
-EVERY: dict[str, Scenario] = {**STORIES, **ANALYSIS, **SOURCES, **SPECS}
+EVERY: dict[str, Scenario] = {**STORIES, **ANALYSIS, **RESTORABLE, **SOURCES, **SPECS}
 """With those that have a test file of their own."""

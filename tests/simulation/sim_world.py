@@ -83,7 +83,7 @@ class World(Shell):
 
     def publish(self, *versions: VersionView) -> None:
         """The bucket now holds these, newest first."""
-        self.versions = versions
+        self.bucket.versions = versions
         listed = ", ".join(str(v.number) for v in versions) or "nothing"
         self.note(f"> the bucket holds {listed}")
         self.wake(0.05)

@@ -49,6 +49,7 @@ def test_serving() -> None:
     assert found == {
         "Ready": ("True", "Serving"),
         "Reconciling": ("False", "UpToDate"),
+        "Restorable": ("True", "Restorable"),
         "RollingOut": ("False", "UpToDate"),
         "SourceReady": ("True", "SourceReady"),
         "Stalled": ("False", "UpToDate"),

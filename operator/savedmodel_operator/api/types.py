@@ -222,6 +222,14 @@ class Versions(Base, frozen=True):
         ),
     ] = "Latest"
     pinned: Pinned | None = None
+    on_overwrite: Annotated[
+        Literal["Alert", "Rollout"],
+        Meta(
+            description="When the bytes of the serving number change in the bucket. Alert: what "
+            "serves goes on and status says so. Rollout: once complete they are tried like a new "
+            "version, through gate, steps and analysis."
+        ),
+    ] = "Alert"
     keep: Annotated[
         int,
         Meta(

@@ -9,10 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from msgspec.structs import replace
+
 from savedmodel_operator.plan.actions import Action, Delete
 from savedmodel_operator.plan.children import World
 from savedmodel_operator.plan.memory import Memory
 from savedmodel_operator.plan.put import put_ours
+from savedmodel_operator.plan.restorable import held_scale
 from savedmodel_operator.plan.scale import find_floor
 from savedmodel_operator.workload.autoscaler import build_autoscaler
 from savedmodel_operator.workload.owner import Owner
@@ -26,7 +29,9 @@ def keep_autoscaler(
     if limits is None or stable is None or not _is_stable(before, stable.revision):
         return
     if world.revision(stable.revision).deployment is not None:
-        floor = find_floor(world, memory, limits, settling)
+        floor, held = find_floor(world, memory, limits, settling), held_scale(world, memory)
+        if held is not None:  # its pods cannot be replaced: it neither grows nor shrinks
+            floor, limits = held, replace(limits, min_replicas=held, max_replicas=held)
         yield from put_ours(world, build_autoscaler(owner, stable.revision, limits, floor))
 
 

@@ -25,12 +25,14 @@ from savedmodel_operator.plan import rollout, verbs
 from savedmodel_operator.plan.actions import Action, Apply, Event, Plan
 from savedmodel_operator.plan.children import World
 from savedmodel_operator.plan.desired import Wanted, plan_writes, stop_fighting
+from savedmodel_operator.plan.irreplaceable import tell
 from savedmodel_operator.plan.memory import Candidate, Memory, Past, Rejection
+from savedmodel_operator.plan.restorable import find_lack, say_kept
 from savedmodel_operator.plan.rollout import LOOK_AGAIN
 from savedmodel_operator.plan.routing import Retired, RouterState, build_route, find_retired
 from savedmodel_operator.plan.scale import wanted_replicas
 from savedmodel_operator.plan.snapshot import Snapshot
-from savedmodel_operator.plan.target import Choice, Target, choose, gate_hash
+from savedmodel_operator.plan.target import Choice, Target, choose, gate_hash, lost_sight
 from savedmodel_operator.plan.trial import Progress, Wait, steps_of
 from savedmodel_operator.savedmodel.facts import ModelFacts
 from savedmodel_operator.workload.revision import RevisionRecord
@@ -76,10 +78,12 @@ def decide(snapshot: Snapshot) -> Plan:
     )
     actions, left = stop_fighting(world, plan_writes(world, router, wanted))
     view = status_builder.Report(world, router, turn.memory, choice, turn.wait, retired, left)
+    status = _status(snapshot, before, view)
+    told = tell(world, turn.memory, status)
     return Plan(
         actions=actions,
-        status=_status(snapshot, before, view),
-        events=(*handled.events, *turn.events, *_drift_events(actions)),
+        status=status,
+        events=(*handled.events, *turn.events, *told, *_drift_events(actions)),
         wake_at=_wake_at(world, router, retired, turn.wait, actions),
         reason=turn.wait.reason,
         sentence=turn.wait.sentence,
@@ -126,8 +130,7 @@ def _supersede(world: World, memory: Memory, choice: Choice) -> tuple[Memory, tu
         return memory, ()
     record = world.revision(candidate.revision).record
     served_alike = record is not None and record.serving_hash == world.serving_hash
-    latest = world.snapshot.spec.versions.pinned is None
-    if latest and target.number < candidate.number and served_alike:
+    if served_alike and lost_sight(world, candidate, target):
         return memory, ()
     if _suspends(world, memory, target):
         return memory, ()
@@ -159,6 +162,10 @@ def _start(
     leaving = _leaving(world, router, memory, target, returning)
     if leaving:
         return memory, Wait(Reason.Superseded, f"waiting until {leaving} is gone"), ()
+    lack = find_lack(world, memory, target)
+    if lack is not None:
+        text = f"{target.revision} cannot be started: {lack}; {_now(memory)}"
+        return memory, Wait(Reason.LockedBytesGone, text), ()
     if target.facts is None or target.lock is None:
         text = f"the headers of version {target.number} are being read"
         return memory, Wait(Reason.SourcePending, text), ()
@@ -214,9 +221,9 @@ def _judge(world: World, memory: Memory, target: Target, facts: ModelFacts, lock
 
 def _serving(world: World, memory: Memory, choice: Choice) -> Wait:
     assert memory.stable is not None
-    ready = world.revision(memory.stable.revision).ready_replicas
-    wanted = wanted_replicas(world, memory)
-    text = f"version {memory.stable.number} serves on {ready} of {wanted} pods"
+    view, wanted = world.revision(memory.stable.revision), wanted_replicas(world, memory)
+    text = f"version {memory.stable.number} serves on {view.ready_replicas} of {wanted} pods"
+    text += say_kept(world, memory, wanted)
     if choice.missing is not None:
         text += f"; {choice.missing}"
     if choice.refused is not None:

@@ -17,6 +17,7 @@ from savedmodel_operator.plan import memory as memories
 from savedmodel_operator.plan.actions import Action, Annotate, Apply, Create, Delete
 from savedmodel_operator.plan.autoscaler import keep_autoscaler, remove_autoscalers
 from savedmodel_operator.plan.children import RevisionView, World
+from savedmodel_operator.plan.irreplaceable import put_budget
 from savedmodel_operator.plan.keeping import find_kept
 from savedmodel_operator.plan.memory import Memory
 from savedmodel_operator.plan.put import difference, put, put_ours
@@ -150,7 +151,7 @@ def _one_revision(
         return
     yield from put(world, record.service)
     yield from _deployment(world, view, record, written_replicas(view, replicas))
-    yield from put(world, record.pdb)
+    yield from put_budget(world, wanted.memory, view, record)
 
 
 def _deployment(

@@ -19,6 +19,7 @@ What happens if …
 - … a newer version or another serving spec arrives: the candidate ends as Superseded; the next one
   starts at step 0 once its routes and pods are gone.
 - … the bucket cannot be read: nothing changes.
+- … its bytes vanish from the bucket: it keeps its weight and gets no further; at the deadline it ends.
 - … a person pauses it or sets spec.suspend: no weight rises and the deadline stands still; what
   fails is taken back.
 - … the operator restarts: holds and deadlines go on, they are times in status.
@@ -36,7 +37,9 @@ from savedmodel_operator.plan import analysis
 from savedmodel_operator.plan.actions import Event
 from savedmodel_operator.plan.children import World
 from savedmodel_operator.plan.health import find_complaint
+from savedmodel_operator.plan.irreplaceable import check_bytes
 from savedmodel_operator.plan.memory import Candidate, Memory, Past, Rejection, Stable, bound_by
+from savedmodel_operator.plan.restorable import say_parting
 from savedmodel_operator.plan.routing import RouterState
 from savedmodel_operator.plan.scale import take_base
 from savedmodel_operator.plan.target import gate_hash
@@ -260,6 +263,7 @@ _AT_WEIGHT = (
     Reason.Paused,
     Reason.Suspended,
     Reason.AnalysisInconclusive,
+    Reason.LockedBytesGone,
 )
 
 _RULES: tuple[Callable[[Trial], Candidate | Wait | End], ...] = (
@@ -271,6 +275,7 @@ _RULES: tuple[Callable[[Trial], Candidate | Wait | End], ...] = (
     _check_hold,
     _check_pause,
     analysis.check,
+    check_bytes,
 )
 
 
@@ -341,6 +346,7 @@ def _promote(trial: Trial, events: tuple[Event, ...]) -> Progress:
         spec = trial.world.snapshot.spec
         stays = f"is kept for {spec.rollout.scale_down_delay}"
         text += f"; {former.revision} {'runs on' if spec.versions.keep else stays}"
+        text += say_parting(trial.world, former)
         memory = memory.remember(
             Past(
                 former.number,

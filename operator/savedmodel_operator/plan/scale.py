@@ -20,6 +20,7 @@ from savedmodel_operator.api import names
 from savedmodel_operator.api.types import Autoscaling
 from savedmodel_operator.plan.children import RevisionView, World
 from savedmodel_operator.plan.memory import Candidate, Memory
+from savedmodel_operator.plan.restorable import hold_scale
 
 
 def wanted_replicas(world: World, memory: Memory) -> int:
@@ -33,9 +34,12 @@ def wanted_replicas(world: World, memory: Memory) -> int:
 
 
 def stable_replicas(world: World, memory: Memory) -> int:
-    """Pods of stable where no autoscaler holds it. One that was grown is not scaled in for that."""
+    """Pods of stable where no autoscaler holds it. One that was grown is not scaled in for that,
+    and none while its pods could not come again."""
     limits, wanted = world.snapshot.spec.serving.autoscaling, wanted_replicas(world, memory)
-    return wanted if limits is None else _within(limits, max(wanted, _present(world, memory)))
+    if limits is not None:
+        wanted = _within(limits, max(wanted, _present(world, memory)))
+    return hold_scale(world, memory, wanted)
 
 
 def written_replicas(view: RevisionView, wanted: int) -> int | None:

@@ -74,7 +74,7 @@ def choose(world: World, memory: Memory) -> Choice:
     newest = next((v for v in source.versions if v.complete), None)
     stable = memory.stable
     refused: Rejection | None = None
-    if newest is not None and (stable is None or newest.number > stable.number):
+    if newest is not None and _goes_beyond(spec, newest, stable):
         target = _of_version(world, newest)
         refused = find_refusal(memory, target, gate_hash(spec), world.snapshot.golden)
         if refused is None:
@@ -93,11 +93,21 @@ def choose(world: World, memory: Memory) -> Choice:
     return _stable_again(world, memory, refused)
 
 
+def _goes_beyond(spec: Spec, newest: VersionView, stable: Stable | None) -> bool:
+    """A higher number, or other bytes under the serving one where these are to be rolled out."""
+    if stable is None or newest.number > stable.number:
+        return True
+    same = newest.number == stable.number and newest.fingerprint != stable.fingerprint
+    return same and spec.versions.on_overwrite == "Rollout"
+
+
 def _choose_pinned(world: World, memory: Memory, pinned: Pinned) -> Choice:
     """What holds or held the traffic here first, then the bucket; no high-water mark."""
     held = (memory.stable, memory.candidate, *formers(world))
     here = next((h for h in held if h is not None and _is_pinned(h, pinned)), None)
     listed = next((v for v in world.snapshot.source.versions if _is_pinned(v, pinned)), None)
+    if _replaces(world, memory, listed):
+        here = None
     if here is not None:
         target = _of_held(world, here)
     elif listed is not None and listed.complete:
@@ -115,6 +125,29 @@ def _choose_pinned(world: World, memory: Memory, pinned: Pinned) -> Choice:
     if memory.stable is None or here is memory.stable:
         return Choice(None, refused.kind, refused.message, refused)
     return _stable_again(world, memory, refused)
+
+
+def _replaces(world: World, memory: Memory, listed: VersionView | None) -> bool:
+    """Whether the pinned number serves, has other bytes in the bucket, and these are wanted."""
+    stable, versions = memory.stable, world.snapshot.spec.versions
+    if listed is None or stable is None or not listed.complete or versions.pinned is None:
+        return False
+    same = stable.number == listed.number and stable.fingerprint != listed.fingerprint
+    return same and versions.pinned.fingerprint is None and versions.on_overwrite == "Rollout"
+
+
+def lost_sight(world: World, candidate: Candidate, target: Target) -> bool:
+    """Whether the target is another one only because the bucket does not show the candidate now:
+    a lower number under Latest, or stable's own while it is overwritten once more."""
+    versions = world.snapshot.spec.versions
+    if versions.pinned is None and target.number < candidate.number:
+        return True
+    same = target.number == candidate.number and target.fingerprint != candidate.fingerprint
+    exact = versions.pinned is not None and versions.pinned.fingerprint is not None
+    if not same or exact or versions.on_overwrite != "Rollout":
+        return False
+    seen = find_identity(world.snapshot.source.versions, target.number, target.fingerprint)
+    return seen is None or not seen.complete
 
 
 def _serves(memory: Memory, target: Target) -> bool:

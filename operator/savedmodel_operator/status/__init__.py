@@ -7,11 +7,12 @@ began in the bucket shows as `RollingOut` only, which GitOps tools ignore (desig
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from savedmodel_operator.api import names
 from savedmodel_operator.api.reasons import Reason
+from savedmodel_operator.api.source import VersionView
 from savedmodel_operator.plan import memory as memories
 from savedmodel_operator.status.conditions import condition, conditions
 from savedmodel_operator.status.report import BY_A_PERSON, Report, cut
@@ -31,7 +32,7 @@ def build(report: Report) -> dict[str, Any]:
         "phase": _phase(report),
         "message": cut(report.wait.sentence),
         "next": cut(next_step(report)),
-        "versions": [describe_version(report, v) for v in snapshot.source.versions[:LISTED]],
+        "versions": [describe_version(report, v) for v in _listed(report)],
         "rejected": [memories.write_rejection(r) for r in memory.rejected],
         "history": [memories.write_past(p) for p in memory.history],
         "url": f"http://{snapshot.name}.{snapshot.namespace}.svc:{names.PORT_REST}"
@@ -92,6 +93,13 @@ def _phase(report: Report) -> str:
         waits_for_node = report.wait.reason is Reason.CandidateUnschedulable
         return "Progressing" if memory.candidate.live_checked or waits_for_node else "Verifying"
     return "Serving" if memory.stable is not None else "Pending"
+
+
+def _listed(report: Report) -> Iterable[VersionView]:
+    """The newest, and the one that serves however old it is."""
+    versions, stable = report.world.snapshot.source.versions, report.memory.stable
+    serving = [v for v in versions[LISTED:] if stable is not None and v.number == stable.number]
+    return (*versions[: LISTED - len(serving)], *serving)
 
 
 def _place(report: Report, revision: str) -> dict[str, Any]:

@@ -11,8 +11,10 @@ from typing import Any
 from savedmodel_operator.api.reasons import Reason
 from savedmodel_operator.plan import memory as memories
 from savedmodel_operator.plan.health import find_complaint
+from savedmodel_operator.plan.restorable import CONDITION
 from savedmodel_operator.plan.scale import wanted_replicas
 from savedmodel_operator.status.report import BY_A_PERSON, Report, cut
+from savedmodel_operator.status.versions import say_overwritten
 
 Entry = tuple[str, Reason, str]
 
@@ -29,6 +31,8 @@ def conditions(report: Report) -> list[dict[str, Any]]:
         "SourceReady": _source_ready(report),
         "TrafficSynced": _traffic_synced(report),
     }
+    if report.restore is not None:
+        entries[CONDITION] = (report.restore.state, report.restore.reason, report.restore.message)
     return [
         condition(snapshot.status, kind, *entry, snapshot.generation, snapshot.now)
         for kind, entry in sorted(entries.items())
@@ -44,7 +48,8 @@ def _ready(report: Report) -> Entry:
     autoscaled = spec.serving.autoscaling is not None
     # What an autoscaler adds may still load: the spec promises its least number.
     least = spec.replicas if autoscaled else wanted
-    if view.ready_replicas < least or not (autoscaled or view.scale == wanted):
+    scaled = autoscaled or view.scale == wanted or (report.kept and view.scale > wanted)
+    if view.ready_replicas < least or not scaled:
         complaint = find_complaint(view)
         text = f"{view.ready_replicas} of {wanted} pods of {stable.revision} are ready"
         return (
@@ -65,6 +70,8 @@ def _reconciling(report: Report) -> Entry:
         return "True", Reason.PinnedMissing, report.choice.missing
     if memory.stable is None or report.spec_rollout:
         return "True", wait.reason, wait.sentence
+    if report.lacking or report.held_back:
+        return "False", Reason.LockedBytesGone, wait.sentence
     if _ready(report)[0] == "False":
         return "True", *_ready(report)[1:]
     return "False", Reason.UpToDate, "the spec is carried out"
@@ -75,6 +82,8 @@ def _stalled(report: Report) -> Entry:
         return "True", report.wait.reason, report.wait.sentence
     if report.pinned_refused is not None:
         return "True", report.pinned_refused.kind, report.pinned_refused.message
+    if report.lacking:
+        return "True", Reason.LockedBytesGone, report.wait.sentence
     if report.conflicts:
         text = "; ".join(report.conflicts)
         return "True", Reason.ConflictingWriter, f"others keep changing what is put back: {text}"
@@ -97,8 +106,12 @@ def _up_to_date(report: Report) -> Entry:
         return "False", report.wait.reason, f"version {memory.candidate.number} is being rolled out"
     if report.wait.reason is Reason.Suspended:
         return "False", report.wait.reason, report.wait.sentence
+    if report.lacking:
+        return "False", report.wait.reason, report.wait.sentence
     if memory.stable is None:
         return "False", report.choice.reason, report.choice.message
+    if report.overwritten is not None:
+        return "False", Reason.VersionOverwritten, say_overwritten(report, report.overwritten)
     if report.choice.target is None:
         return "False", report.choice.reason, report.choice.message
     pinned = report.world.snapshot.spec.versions.pinned is not None

@@ -6,11 +6,15 @@ Neighbours: `conditions`, `sentences` and `versions` say it; `__init__` puts the
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 from savedmodel_operator.api.reasons import Reason
+from savedmodel_operator.api.source import VersionView
 from savedmodel_operator.plan.children import World
 from savedmodel_operator.plan.memory import Memory, Rejection
+from savedmodel_operator.plan.restorable import Restore, find_overwritten, find_restore
 from savedmodel_operator.plan.routing import Retired, RouterState
+from savedmodel_operator.plan.scale import wanted_replicas
 from savedmodel_operator.plan.target import Choice
 from savedmodel_operator.plan.trial import Wait
 
@@ -50,13 +54,48 @@ class Report:
     def spec_rollout(self) -> bool:
         """Whether the candidate differs from stable by the spec and not by the bucket."""
         stable, candidate = self.memory.stable, self.memory.candidate
+        if stable is None or candidate is None:
+            return False
         pinned = self.world.snapshot.spec.versions.pinned is not None
-        return bool(stable and candidate and (pinned or stable.number == candidate.number))
+        same = (stable.number, stable.fingerprint) == (candidate.number, candidate.fingerprint)
+        return same or (pinned and stable.number != candidate.number)
 
     @property
     def pinned_refused(self) -> Rejection | None:
         """Git names a version that is refused: that waits for a person."""
         return self.choice.refused if self.world.snapshot.spec.versions.pinned else None
+
+    @cached_property
+    def restore(self) -> Restore | None:
+        """Whether what serves could be started again."""
+        return None if self.memory.stable is None else find_restore(self.world, self.memory.stable)
+
+    @property
+    def kept(self) -> bool:
+        """Whether nothing is taken from stable, because it could not come again."""
+        return self.restore is not None and self.restore.here is False
+
+    @property
+    def held_back(self) -> bool:
+        """Whether the scale that the spec asks for waits until the bytes are back."""
+        stable = self.memory.stable
+        if stable is None or not self.kept or self.wait.reason is not Reason.Serving:
+            return False
+        wanted = wanted_replicas(self.world, self.memory)
+        return {wanted} != {self.world.revision(stable.revision).scale, self.stable_ready}
+
+    @property
+    def lacking(self) -> bool:
+        """Whether the spec asks for something to be started whose bytes are gone."""
+        return self.memory.candidate is None and self.wait.reason is Reason.LockedBytesGone
+
+    @property
+    def overwritten(self) -> VersionView | None:
+        """Other bytes under the serving number, unless the spec pins those that serve."""
+        pinned = self.world.snapshot.spec.versions.pinned
+        if pinned is not None and pinned.fingerprint is not None:
+            return None
+        return find_overwritten(self.world, self.memory)
 
     @property
     def stalled(self) -> bool:

@@ -17,6 +17,8 @@ def next_step(report: Report) -> str:
         return _next_of(report, memory.candidate)
     if report.wait.reason is Reason.Suspended:
         return "it starts once spec.suspend is false"
+    if report.lacking:
+        return "it goes on once the bytes are back in the bucket, or a newer version is there"
     pinned = snapshot.spec.versions.pinned
     if pinned is not None:
         return _next_pinned(report, pinned)
@@ -49,6 +51,8 @@ def _next_of(report: Report, candidate: Candidate) -> str:
         return f"{weight} % once spec.suspend is false; abort takes it back"
     if wait.reason is Reason.AnalysisInconclusive:
         return f"{weight} % once the analysis passes; promote goes on without it"
+    if wait.reason is Reason.LockedBytesGone:
+        return f"{weight} % once its bytes are back in the bucket; promote goes on without them"
     here = steps[candidate.step].weight if candidate.step < len(steps) else 100
     return f"{here} % for version {candidate.number} once that is done"
 

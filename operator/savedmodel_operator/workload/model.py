@@ -101,6 +101,15 @@ def served_tags(deployment: Mapping[str, Any]) -> tuple[str, ...] | None:
     return None
 
 
+def fetches_from(deployment: Mapping[str, Any], source: Source) -> bool:
+    """Whether a frozen Deployment's pods ask the store that this source names."""
+    template = deployment.get("spec", {}).get("template", {}).get("spec", {})
+    containers = template.get("initContainers") or ()
+    args = [str(a) for c in containers if c.get("name") == FETCH for a in c.get("args") or ()]
+    asked = next((a.partition("=")[2] for a in args if a.startswith("--endpoint=")), None)
+    return asked == source.endpoint
+
+
 def build_service(owner: Owner, revision: str) -> dict[str, Any]:
     """The headless Service; the routers read the ready pods from its DNS name.
 
