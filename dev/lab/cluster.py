@@ -39,11 +39,15 @@ def until(
     return False
 
 
-def kubectl_words(instance: Instance) -> list[str]:
-    """The words before a kubectl command for this cluster. Ours; on kind the host's, if it has one."""
+def kubectl_program(instance: Instance) -> list[str]:
+    """The words that start kubectl. Ours; on kind the host's, if it has one."""
     own = shutil.which("kubectl") if (instance.state / "kind.json").exists() else None
-    words = [own] if own else [str(build.binary("kube")), "kubectl"]
-    return [*words, "--kubeconfig", str(instance.kubeconfig)]
+    return [own] if own else [str(build.binary("kube")), "kubectl"]
+
+
+def kubectl_words(instance: Instance) -> list[str]:
+    """The words before a kubectl command for this cluster."""
+    return [*kubectl_program(instance), "--kubeconfig", str(instance.kubeconfig)]
 
 
 class Cluster:

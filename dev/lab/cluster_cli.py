@@ -14,7 +14,7 @@ from rich.table import Table
 
 from lab import images, provider, s3
 from lab.build import binary
-from lab.cluster import kubectl_words
+from lab.cluster import kubectl_program
 from lab.errors import LabError
 from lab.instance import Instance, current
 from lab.progress import console, note
@@ -68,8 +68,11 @@ def status() -> None:
 
 @cluster.command(cls=_PassingThrough, add_help_option=False)
 def kubectl(words: tuple[str, ...]) -> None:
-    """Run kubectl on the cluster, with all further words."""
-    argv = [*kubectl_words(_existing()), *words]
+    """Run kubectl on the cluster, with all further words; its plugins, too."""
+    instance = _existing()
+    # By the environment: kubectl takes no flag before a plugin's name, and passes none on to it.
+    os.environ["KUBECONFIG"] = str(instance.kubeconfig)
+    argv = [*kubectl_program(instance), *words]
     os.execvp(argv[0], argv)
 
 
