@@ -34,26 +34,19 @@ def _simulation(module: str) -> Any:
 
 
 Job = tuple[str, str, int, tuple[tuple[int, str], ...]]
-"""(what, scenario, seed, faults); what: "seed", "crashes" or "pairs"."""
+"""(what, scenario, seed, faults); what: "seed", or "crashes": all its crash points."""
 
 
 def carry_out(job: Job) -> tuple[str, int, list[str]]:
     """In a child process: the scenario, how many runs, what failed."""
     what, name, seed, faults = job
-    play = _simulation("sim_play")
-    if what == "seed":
-        fault = _simulation("sim_world").Fault
-        case = play.Case(name, seed, tuple(fault(*f) for f in faults))
-        failure = case.attempt(play.end_state(play.play(name, seed)) if faults else None)
-        return name, 1, [failure] if failure else []
-    found = play.crashes(name, seed) if what == "crashes" else play.crash_pairs(name, seed)
-    runs, failures = 0, []
-    for case, wanted in found:
-        runs += 1
-        failure = case.attempt(wanted)
-        if failure:
-            failures.append(failure)
-    return name, runs, failures
+    if what == "crashes":
+        tally = _simulation("sim_crashes").explore(name, seed)
+        return name, tally.runs, tally.failures
+    play, fault = _simulation("sim_play"), _simulation("sim_world").Fault
+    case = play.Case(name, seed, tuple(fault(*f) for f in faults))
+    failure = case.attempt(play.end_state(play.play(name, seed)) if faults else None)
+    return name, 1, [failure] if failure else []
 
 
 def jobs_of(
@@ -66,9 +59,8 @@ def jobs_of(
     listed = list(names)
     for seed, name in itertools.product(seeds, listed):
         yield "seed", name, seed, faults
-    if crashes:
-        for what, name in itertools.product(("crashes", "pairs"), listed):
-            yield what, name, seeds.start, ()
+    for name in listed if crashes else ():
+        yield "crashes", name, seeds.start, ()
 
 
 def run(jobs: Iterator[Job], processes: int, until: float) -> tuple[Counter[str], list[str]]:

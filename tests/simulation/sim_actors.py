@@ -235,7 +235,7 @@ class Routers:
 
 def is_ready(pod: Mapping[str, Any]) -> bool:
     """The pod's Ready condition."""
-    return any(
-        c["type"] == "Ready" and c["status"] == "True"
-        for c in pod.get("status", {}).get("conditions", ())
-    )
+    for condition in pod["status"].get("conditions", ()):
+        if condition["type"] == "Ready":
+            return bool(condition["status"] == "True")
+    return False

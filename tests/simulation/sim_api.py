@@ -38,7 +38,8 @@ class SimApi:
 
     def __init__(self) -> None:
         self.objects: dict[Key, dict[str, Any]] = {}
-        self.owners: dict[Key, sim_fields.Owners] = {}
+        self._owners: dict[Key, sim_fields.Owners] = {}
+        self._made: dict[Key, tuple[str, Mapping[str, Any]]] = {}  # nobody asked for its owners yet
         self.creates: Counter[Key] = Counter()
         self.deletes: Counter[Key] = Counter()
         self.watchers: list[Callable[[Key], None]] = []
@@ -67,7 +68,7 @@ class SimApi:
         self._uids += 1
         body["metadata"]["uid"] = f"uid-{self._uids}"
         if key[0] not in UNOWNED_KINDS:
-            self.owners[key] = sim_fields.updated({}, manager, {}, sim_fields.leaves(body))
+            self._made[key] = (manager, manifest)
         if key[0] == "Deployment":
             body["metadata"]["generation"] = 1
             body["spec"].setdefault("replicas", 1)
@@ -84,12 +85,12 @@ class SimApi:
             raise Refused(f"Conflict {key}")
         wanted, body = clone(dict(manifest)), clone(seen)
         old, new = sim_fields.leaves(seen), sim_fields.leaves(wanted)
-        owners, gone = sim_fields.applied(self.owners.get(key, {}), manager, old, new)
+        owners, gone = sim_fields.applied(self.owners(key), manager, old, new)
         for path in gone:
             sim_fields.remove(body, path)
         sim_fields.merge(body, wanted)
         _admit(key, seen, body)
-        self.owners[key] = owners
+        self._owners[key] = owners
         return seen if body == seen else self._touch(key, body)
 
     def annotate(self, key: Key, uid: str, annotations: Mapping[str, str]) -> dict[str, Any]:
@@ -116,7 +117,8 @@ class SimApi:
         if uid is not None:
             self._with_uid(key, uid)
         del self.objects[key]
-        self.owners.pop(key, None)
+        self._owners.pop(key, None)
+        self._made.pop(key, None)
         self.revision += 1
         self.deletes[key] += 1
         self._listed.pop(key[0], None)
@@ -142,14 +144,22 @@ class SimApi:
             return
         if key[0] not in UNOWNED_KINDS:
             old, new = sim_fields.leaves(seen), sim_fields.leaves(body)
-            self.owners[key] = sim_fields.updated(self.owners.get(key, {}), manager, old, new)
+            self._owners[key] = sim_fields.updated(self.owners(key), manager, old, new)
             _admit(key, seen, body)
         self._touch(key, body)
+
+    def owners(self, key: Key) -> sim_fields.Owners:
+        """managedFields of an object."""
+        if key in self._made:
+            manager, manifest = self._made.pop(key)
+            new = sim_fields.leaves(clone(dict(manifest)))
+            self._owners[key] = sim_fields.updated({}, manager, {}, new)
+        return self._owners.get(key, {})
 
     def managers(self, key: Key) -> dict[str, str]:
         """Field path → manager, as the shell's cache has it: foreign owners hide ours."""
         found: dict[str, str] = {}
-        owners = self.owners.get(key, {})
+        owners = self.owners(key)
         for manager, _ in sorted(owners, key=lambda m: m[0] != names.MANAGER):
             for operation in ("Update", "Apply"):
                 for path in owners.get((manager, operation), ()):

@@ -24,6 +24,7 @@ class Clock:
         self.transcript: list[str] = []
         self.invariants: list[Callable[[Any], None]] = []
         self._checked: tuple[object, ...] = ()
+        self._known: dict[str, Any] = {}
 
     def after(self, low: float, high: float, what: Callable[[], None]) -> None:
         """Let something happen between `low` and `high` seconds from now."""
@@ -56,9 +57,15 @@ class Clock:
     def _check(self) -> None:
         marks = self.marks()
         if marks != self._checked:
-            self._checked = marks
+            self._checked, self._known = marks, {}
             for check in self.invariants:
                 check(self)
+
+    def once(self, what: str, find: Callable[[Any], Any]) -> Any:
+        """What several invariants ask about the same moment."""
+        if what not in self._known:
+            self._known[what] = find(self)
+        return self._known[what]
 
     def note(self, text: str) -> None:
         """A line of the transcript: who did what."""

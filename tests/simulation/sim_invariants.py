@@ -69,6 +69,10 @@ def workloads_outlive_clusters(world: World) -> None:
 
 def _carrying(world: World) -> list[tuple[str, Carried]]:
     """Ready routers and what they have loaded."""
+    return world.once("carrying", _find_carrying)
+
+
+def _find_carrying(world: World) -> list[tuple[str, Carried]]:
     found = []
     for pod in world.routers.pods():
         name = pod["metadata"]["name"]
@@ -80,6 +84,10 @@ def _carrying(world: World) -> list[tuple[str, Carried]]:
 
 def _answering(world: World) -> dict[str, frozenset[str]]:
     """Revision → addresses of pods that answer; a draining one still does."""
+    return world.once("answering", _find_answering)
+
+
+def _find_answering(world: World) -> dict[str, frozenset[str]]:
     found: dict[str, set[str]] = {}
     for pod in world.api.of_kind("Pod"):
         revision = pod["metadata"]["labels"].get(names.LABEL_REVISION)

@@ -1,54 +1,61 @@
-"""The plan against the simulated world: every scenario under many seeds, and every crash point.
+"""The plan against the simulated world: every story under 100 seeds, and every crash point.
 
-A failing case prints the transcript; its id names scenario, seed and fault, so that
-`dev/test --fast -k 'NAME-SEED'` runs it again.
+A failing case prints the command that plays it again (`dev/soak …`) and the transcript. What was
+played is told at the end of the run (`conftest`).
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict
+
 import pytest
 
-from simulation.sim_play import MODES, REFERENCE_SEED, crash_pairs, end_state, play, surplus
-from simulation.sim_scenarios import SCENARIOS
-from simulation.sim_stories import STORIES
-from simulation.sim_world import Fault
+from simulation.conftest import COUNTS, PROPERTY
+from simulation.sim_crashes import Tally, explore, play_seeds
+from simulation.sim_play import REFERENCE_SEED, play
+from simulation.sim_stories import EVERY
 
-SEEDS = {name: range(50 if name in SCENARIOS else 15) for name in STORIES}
-"""`dev/soak` plays more of them."""
+SEEDS = 100
+"""For every story; `dev/soak` plays more of them."""
 
-CRASHED = [(name, mode) for name in SCENARIOS for mode in MODES]
-CRASHED += [("stuck_router", "before"), ("pods_lost", "lost")]  # dev/soak crashes the others, too
+BLOCK = 10
+Record = Callable[[str, object], None]
 
-RETURNING = {"abort_and_retry", "golden_failure"}
-"""Here a version is wanted again while its objects are being deleted: a crash decides which of them
-are still there and need not be made again; what is made once more was deleted once more."""
+LONG = {"spec_chain": 10}
+"""Stories of many rollouts each: fewer seeds, and no crash points of their own."""
 
-
-@pytest.mark.parametrize(("name", "seed"), [(n, s) for n in STORIES for s in SEEDS[n]])
-def test_scenario_under_seed(name: str, seed: int) -> None:
-    play(name, seed)
-
-
-@pytest.mark.parametrize(("name", "mode"), CRASHED)
-def test_every_crash_point(name: str, mode: str) -> None:
-    reference = play(name, REFERENCE_SEED)
-    wanted = end_state(reference)
-    for write in range(len(reference.operator_writes)):
-        world = play(name, REFERENCE_SEED, Fault(write, mode))
-        assert end_state(world) == wanted, f"{name}: {mode} write {write}\n" + "\n".join(
-            world.transcript
-        )
-        twice = surplus(world, reference, again=name in RETURNING)
-        assert not twice, f"{name}: {mode} write {write} makes things twice: {twice}"
+BLOCKS = [
+    (name, range(first, min(first + BLOCK, LONG.get(name, SEEDS))))
+    for name in EVERY
+    for first in range(0, LONG.get(name, SEEDS), BLOCK)
+]
 
 
-@pytest.mark.parametrize("name", ["abort"])
-def test_every_pair_of_crashes_in_a_rollback(name: str) -> None:
-    cases = list(crash_pairs(name))
-    assert len(cases) > 20
-    for case, wanted in cases:
-        failure = case.attempt(wanted)
-        assert not failure, failure
+def told(tally: Tally, name: str, seeds: int = 0) -> dict[str, object]:
+    """A tally as a property of the test."""
+    counts = {k: v for k, v in asdict(tally).items() if k in COUNTS}
+    bins = {str(k): n for k, n in tally.seconds.items()}
+    return {"name": name, "seeds": seeds, "seconds": bins, **counts}
+
+
+@pytest.mark.parametrize(("name", "seeds"), BLOCKS, ids=[f"{n}-{s.start}" for n, s in BLOCKS])
+def test_story_under_seeds(name: str, seeds: range, record_property: Record) -> None:
+    tally = play_seeds(name, seeds)
+    record_property(PROPERTY, told(tally, name, len(seeds)))
+    assert not tally.failures, tally.failures[0]
+
+
+@pytest.mark.parametrize("name", [n for n in EVERY if n not in LONG])
+def test_every_crash_point(
+    name: str, one_thread: ProcessPoolExecutor, record_property: Record
+) -> None:
+    """Before, with a lost answer, and after each write; in a rollback also every pair."""
+    tally = one_thread.submit(explore, name, REFERENCE_SEED).result()
+    record_property(PROPERTY, told(tally, name))
+    assert not tally.failures, f"{len(tally.failures)} of {tally.runs}:\n{tally.failures[0]}"
+    assert tally.points >= 3 * 10
 
 
 @pytest.mark.parametrize("name", ["promotion", "refusal", "abort", "serving_change"])

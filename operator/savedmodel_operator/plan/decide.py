@@ -128,8 +128,8 @@ def _supersede(world: World, memory: Memory, choice: Choice) -> tuple[Memory, tu
     candidate, target = memory.candidate, choice.target
     if candidate is None or target is None or target.revision == candidate.revision:
         return memory, ()
-    record = world.revision(candidate.revision).record
-    served_alike = record is not None and record.serving_hash == world.serving_hash
+    name, identity = world.snapshot.name, (candidate.number, candidate.fingerprint)
+    served_alike = candidate.revision == names.revision_name(name, *identity, world.serving_hash)
     if served_alike and lost_sight(world, candidate, target):
         return memory, ()
     if _suspends(world, memory, target):

@@ -64,6 +64,20 @@ def serving_hash(spec: Spec) -> str:
     Values equal to their default do not count, so that a release which adds a field with a
     default gives nobody a new revision.
     """
+    asked = msgspec.json.encode((spec.model_name, *(getattr(spec, p) for p in NOT_A_REVISION)))
+    if asked not in _HASHES:
+        if len(_HASHES) >= KNOWN:
+            _HASHES.clear()
+        _HASHES[asked] = _hash(spec)
+    return _HASHES[asked]
+
+
+_HASHES: dict[bytes, str] = {}
+KNOWN = 1024
+"""Hashes kept: each cycle asks for the same one, and it takes longer than most of a cycle."""
+
+
+def _hash(spec: Spec) -> str:
     chosen: dict[str, Any] = {"modelName": spec.model_name}
     for part, left_out in NOT_A_REVISION.items():
         given = _given(getattr(spec, part))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 from savedmodel_operator.api import names
@@ -21,6 +22,9 @@ from savedmodel_operator.workload.owner import Owner, Platform
 from savedmodel_operator.workload.quantity import parse_quantity
 from savedmodel_operator.workload.route import RoutePlan
 
+KEPT = 128
+"""Objects whose fixed manifests are kept built; nobody changes a manifest."""
+
 CONTAINER = "envoy"
 VOLUME = "config"
 AFTER_PRE_STOP = 10
@@ -32,6 +36,7 @@ DEFAULT_WORKERS = 2
 MAX_WORKERS = 16
 
 
+@lru_cache(maxsize=KEPT)
 def build_service(owner: Owner) -> dict[str, Any]:
     """Service NAME, the clients' address."""
     return {
@@ -96,12 +101,14 @@ def build_deployment(owner: Owner, spec: Spec, settings: Platform) -> dict[str, 
     }
 
 
+@lru_cache(maxsize=KEPT)
 def build_pdb(owner: Owner) -> dict[str, Any]:
     """At most one router away at a time; one replica alone may be drained (see model.build_pdb)."""
     metadata = owner.metadata(names.router_name(owner.name), names.COMPONENT_ROUTER)
     return build_budget(metadata, owner.selector(names.COMPONENT_ROUTER))
 
 
+@lru_cache(maxsize=KEPT)
 def build_network_policies(owner: Owner, settings: Platform) -> tuple[dict[str, Any], ...]:
     """Who may call router pods and model pods; what they may call is left to the namespace.
 

@@ -1,0 +1,180 @@
+"""Every crash point of a story, and every pair in its rollback, by forking the running world.
+
+A story is played once more; at each write the process forks, the child's operator dies there and
+the child plays on to the end of the story, while the parent waits and goes on without the crash.
+What came before a crash point is thus never played twice. Must run in a process of its own that
+has one thread. Neighbours: `sim_play` has the story's end and what it is compared with.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import pickle
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from simulation.sim_play import (
+    RETURNING,
+    Case,
+    complaint,
+    end_state,
+    play,
+    play_in,
+    rollback_writes,
+    surplus,
+)
+from simulation.sim_scenarios import make
+from simulation.sim_world import Fault, World
+
+MODES = {"before": "before", "lost": "lost", "end": "after"}
+"""Where a world may be struck → the mode of the fault that plays it again. Between two writes of
+one cycle no time passes and nothing is read, so that "after" the first is "before" the second."""
+
+
+@dataclass
+class Tally:
+    """What was played, and what failed: the command, the complaint, the transcript."""
+
+    runs: int = 0
+    points: int = 0  # single crash points
+    same: int = 0  # of these, "after" a write that is "before" the next one
+    pairs: int = 0
+    cycles: int = 0
+    writes: int = 0
+    seconds: Counter[int] = field(default_factory=Counter)  # of plans, by `bin_of`
+    failures: list[str] = field(default_factory=list)
+
+    def add(self, other: Tally) -> None:
+        """Both together."""
+        for name in ("runs", "points", "same", "pairs", "cycles", "writes"):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        self.seconds += other.seconds
+        self.failures += other.failures
+
+    def count(self, world: World) -> None:
+        """One more run."""
+        self.runs += 1
+        self.cycles += len(world.plan_seconds)
+        self.writes += len(world.operator_writes)
+        self.seconds.update(map(bin_of, world.plan_seconds))
+
+
+FINENESS = 1.05
+"""Each bin of plan times reaches 5 % further than the one before; the first is 10 µs."""
+
+
+def bin_of(seconds: float) -> int:
+    """The bin of a time."""
+    return max(0, math.ceil(math.log(max(seconds, 1e-9) / 1e-5, FINENESS)))
+
+
+def quantile(bins: Mapping[int, int], share: float) -> float:
+    """The time in seconds below which this share of all lies; the upper edge of its bin."""
+    left = share * sum(bins.values())
+    for place in sorted(bins):
+        left -= bins[place]
+        if left <= 0:
+            return float(1e-5 * FINENESS**place)
+    return 0.0
+
+
+class Explorer:
+    """Forks a world at each of its writes. `first`: the writes that are struck; `second`: those
+    after which a second crash is tried as well."""
+
+    def __init__(self, name: str, seed: int, wanted: Mapping[str, Any], reference: World) -> None:
+        self.name, self.seed, self.wanted, self.reference = name, seed, wanted, reference
+        self.tally = Tally()
+        self.faults: tuple[Fault, ...] = ()
+        self.second = rollback_writes(reference)
+        self.pipe: int | None = None  # in a child: where its tally goes
+
+    def strike(self, mode: str, number: int) -> bool:
+        """Asked by the world at each place where its operator may die."""
+        if mode not in MODES or not self._tried(mode, number):
+            return False
+        reader, writer = os.pipe()
+        pid = os.fork()
+        if pid == 0:
+            os.close(reader)
+            self.pipe, self.tally = writer, Tally()
+            self.faults = (*self.faults, Fault(number, MODES[mode]))
+            return True
+        os.close(writer)
+        with os.fdopen(reader, "rb") as stream:
+            told = stream.read()
+        os.waitpid(pid, 0)
+        self._hear(told, Fault(number, MODES[mode]))
+        return False
+
+    def _tried(self, mode: str, number: int) -> bool:
+        if not self.faults:
+            return True
+        if len(self.faults) > 1 or mode == "end":
+            return False
+        [first] = self.faults
+        return first.write in self.second and first.mode != "after"
+
+    def _hear(self, told: bytes, fault: Fault) -> None:
+        if told:
+            self.tally.add(pickle.loads(told))  # our own child's
+        else:
+            case = Case(self.name, self.seed, (*self.faults, fault))
+            self.tally.failures.append(f"{case.command}\n  its process died")
+
+    def play(self) -> Tally:
+        """All of it. Does not return in a child."""
+        world = make(self.seed)
+        world.strikes = self.strike
+        failure = ""
+        try:
+            play_in(world, self.name)
+            if self.faults:
+                self._compare(world)
+        except Exception as error:
+            failure = complaint(Case(self.name, self.seed, self.faults), world, error)
+        self.tally.count(world)
+        if failure:
+            self.tally.failures.append(failure)
+        if self.pipe is None:
+            return self.tally
+        if len(self.faults) == 1:
+            self.tally.points += 1
+        else:
+            self.tally.pairs += 1
+        with os.fdopen(self.pipe, "wb") as stream:
+            stream.write(pickle.dumps(self.tally))
+        os._exit(0)
+
+    def _compare(self, world: World) -> None:
+        """Sieve's oracle: the same end, and nothing made twice."""
+        found = end_state(world)
+        assert found == self.wanted, f"ends as {found}, wanted {self.wanted}"
+        if len(self.faults) == 1:
+            twice = surplus(world, self.reference, again=self.name in RETURNING)
+            assert not twice, f"makes things twice: {twice}"
+
+
+def play_seeds(name: str, seeds: range) -> Tally:
+    """A story under each of these seeds, without crashes."""
+    tally = Tally()
+    for seed in seeds:
+        world = make(seed)
+        failure = Case(name, seed).attempt_in(world)
+        tally.count(world)
+        if failure:
+            tally.failures.append(failure)
+    return tally
+
+
+def explore(name: str, seed: int) -> Tally:
+    """Every crash point of a story in every mode; in a rollback every pair of two."""
+    reference = play(name, seed)
+    explorer = Explorer(name, seed, end_state(reference), reference)
+    tally = explorer.play()
+    tally.same = 3 * len(reference.operator_writes) - tally.points
+    tally.points += tally.same
+    return tally
