@@ -160,8 +160,11 @@ def stand(seen: Seen) -> Standing:
     ready, _, why = seen.condition("Ready")
     if ready != "True":
         return Standing(Exit.NO, why or "nothing serves yet")
-    if seen.condition("UpToDate")[1] == Reason.PinnedMissing:
+    if seen.condition("UpToDate")[1] in (Reason.PinnedMissing, Reason.VersionOverwritten):
         return Standing(Exit.NO, seen.condition("UpToDate")[2])
+    restorable, _, why = seen.condition("Restorable")
+    if restorable == "False":
+        return Standing(Exit.NO, f"its pods cannot be replaced: {why}")
     return Standing(Exit.YES, str(seen.status.get("message", "")))
 
 
@@ -175,10 +178,11 @@ def settled(seen: Seen) -> Standing | None:
         return now
     if seen.behind or seen.candidate or not seen.stable or seen.phase == "RollingBack":
         return None
-    if seen.refused:
+    if seen.refused or seen.condition("UpToDate")[1] == Reason.VersionOverwritten:
         return now
     newest = seen.condition("UpToDate")[0] == "True" or seen.condition("SourceReady")[0] == "False"
-    return now if newest and now.code is Exit.YES and seen.synced else None
+    told = now.code is Exit.YES or seen.condition("Restorable")[0] == "False"
+    return now if newest and told and seen.synced else None
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from savedmodel_operator.api.reasons import Reason
 from savedmodel_operator.cli.output import Block, Cell, Exit, Style, Styled, Table, count_of, line
 from savedmodel_operator.cli.standing import Seen, stand
 
@@ -133,6 +134,7 @@ def _facts(seen: Seen, now: float) -> Iterator[tuple[Cell, ...]]:
         state, reason, message = seen.condition(kind)
         if state not in ("True", ""):
             yield label, Styled(f"{reason}: {message}", "warn")
+    yield from _bytes(seen)
     ready, reason, message = seen.condition("Ready")
     if seen.stable and ready == "False":
         yield "ready", Styled(f"{reason}: {message}", "bad")
@@ -141,6 +143,16 @@ def _facts(seen: Seen, now: float) -> Iterator[tuple[Cell, ...]]:
         yield "stalled", Styled(f"{reason}: {message}", "bad")
     if seen.status.get("url"):
         yield "url", str(seen.status["url"])
+
+
+def _bytes(seen: Seen) -> Iterator[tuple[Cell, ...]]:
+    """What happened in the bucket to the bytes that serve."""
+    state, reason, message = seen.condition("Restorable")
+    if state == "False":
+        yield "bytes", Styled(f"{reason}: {message}", "bad")
+    _, reason, message = seen.condition("UpToDate")
+    if reason == Reason.VersionOverwritten:
+        yield "bucket", Styled(f"{reason}: {message}", "warn")
 
 
 def _steps(seen: Seen) -> Iterator[Cell]:

@@ -121,6 +121,23 @@ def promoted() -> World:
     return world
 
 
+def bytes_gone() -> World:
+    """Version 1 serves and was deleted from the bucket."""
+    world = served()
+    world.publish()
+    world.settle(60)
+    return world
+
+
+def overwritten() -> World:
+    """Version 1 serves and has other bytes in the bucket, which keeps its old object versions."""
+    world = served()
+    world.bucket.versioned = True
+    world.publish(version(1, content="b"))
+    world.settle(60)
+    return world
+
+
 STORIES: dict[str, Callable[[], World]] = {
     f.__name__: f
     for f in (
@@ -135,5 +152,7 @@ STORIES: dict[str, Callable[[], World]] = {
         rolled_back,
         stalled,
         promoted,
+        bytes_gone,
+        overwritten,
     )
 }

@@ -31,6 +31,8 @@ NOW = {
     "rolled_back": (Exit.NO, Exit.NO),
     "stalled": (Exit.NO, Exit.NO),
     "promoted": (Exit.YES, Exit.YES),
+    "bytes_gone": (Exit.NO, Exit.NO),
+    "overwritten": (Exit.NO, Exit.NO),
 }
 """Story → exit code now, and with --wait (None: it goes on waiting)."""
 
@@ -165,3 +167,18 @@ def test_the_words_of_the_page_are_these():
     page = (Path(__file__).resolve().parents[3] / "docs/cli-cluster.md").read_text()
     for code in Exit:
         assert f"**{int(code)}**" in page, code
+
+
+def test_what_cannot_be_replaced_is_named():
+    world = STORIES["bytes_gone"]()
+    shown = text(show_one(seen(world), world.now, bars=False))
+    assert "bytes" in shown
+    assert "LockedBytesGone: saved_model.pb in s3://models/flowers/1/ was deleted" in shown
+    assert stand(seen(world)).why.startswith("its pods cannot be replaced: saved_model.pb")
+
+
+def test_other_bytes_under_the_serving_number_are_told():
+    world = STORIES["overwritten"]()
+    shown = text(show_one(seen(world), world.now, bars=False))
+    assert "VersionOverwritten: the bytes of version 1 changed in the bucket" in shown
+    assert "set versions.onOverwrite: Rollout" in stand(seen(world)).why
