@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from simulation.sim_analysis import ANALYSIS
+from simulation.sim_autoscaling import AUTOSCALING
 from simulation.sim_policy import POLICY
 from simulation.sim_restorable import RESTORABLE
 from simulation.sim_scenarios import SCENARIOS, Scenario
@@ -12,5 +13,5 @@ from simulation.sim_trouble import TROUBLE
 
 STORIES: dict[str, Scenario] = {**SCENARIOS, **TROUBLE, **POLICY}
 
-EVERY: dict[str, Scenario] = {**STORIES, **ANALYSIS, **RESTORABLE, **SOURCES, **SPECS}
+EVERY: dict[str, Scenario] = {**STORIES, **ANALYSIS, **AUTOSCALING, **RESTORABLE, **SOURCES, **SPECS}
 """With those that have a test file of their own."""
