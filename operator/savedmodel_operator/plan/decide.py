@@ -25,6 +25,7 @@ from savedmodel_operator.plan import rollout, verbs
 from savedmodel_operator.plan.actions import Action, Apply, Event, Plan
 from savedmodel_operator.plan.children import World
 from savedmodel_operator.plan.desired import Wanted, plan_writes, stop_fighting
+from savedmodel_operator.plan.health import say_idle_autoscaler
 from savedmodel_operator.plan.irreplaceable import tell
 from savedmodel_operator.plan.memory import Candidate, Memory, Past, Rejection
 from savedmodel_operator.plan.restorable import find_lack, say_kept
@@ -223,7 +224,7 @@ def _serving(world: World, memory: Memory, choice: Choice) -> Wait:
     assert memory.stable is not None
     view, wanted = world.revision(memory.stable.revision), wanted_replicas(world, memory)
     text = f"version {memory.stable.number} serves on {view.ready_replicas} of {wanted} pods"
-    text += say_kept(world, memory, wanted)
+    text += say_kept(world, memory, wanted) + say_idle_autoscaler(view)
     if choice.missing is not None:
         text += f"; {choice.missing}"
     if choice.refused is not None:

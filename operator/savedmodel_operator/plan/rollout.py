@@ -12,6 +12,7 @@
 
 What happens if …
 - … capacity goes missing in a step: the step starts over; its weight stays while a pod is ready.
+- … load grows under an autoscaler: so does what a weight needs; the candidate gets more pods first.
 - … no candidate pod is ready: weight 0 before anything else; it ends, unless a pod is only being
   drained, then it waits.
 - … requests show that it breaks a limit: it ends at once, in holds and pauses, too.
