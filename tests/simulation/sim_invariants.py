@@ -1,4 +1,26 @@
-"""What must hold after every event of every scenario, under every seed and crash."""
+"""What must hold after every event of every story, under every seed and crash: by the world's truth.
+
+| what must hold | checked by |
+|---|---|
+| weights sum to 100, or nobody has any | `weights_sum` |
+| no weight on what did not pass the gate | `only_proved` |
+| no weight without members that answer, on any router | `clients_answered` |
+| a weight rises only with the pods that it needs, and after the hold before it | `RouteInOrder` |
+| a cluster goes only after weight 0 on every router, a workload only after its cluster | |
+| | `RouteInOrder`, `workloads_outlive_clusters` |
+| nothing is scaled below what routers send to it | `sim_duties.CapacityKept` |
+| a written route is carried by every living router soon | `sim_duties.RoutePrompt` |
+| stable keeps its scale; promoted only where every router has it at 100 %; the former stays | |
+| | `StableKept` |
+| nothing of stable goes while its bytes cannot be had | `LastCopiesKept` |
+| spec and metadata are never written | `SpecUntouched` |
+| what was rejected is never tried again | `sim_duties.RejectedStayOut` |
+| every wait has a wake-up; none comes again and again | `sim_duties.WaitsWake`, `Unhurried` |
+| quiescent within two minutes, then zero writes; actions are recorded | `quiesces` |
+| own changes are no drift | `sim_play.play_in` |
+| the same end and nothing made twice however it died | `sim_play.end_state`, `surplus` |
+| an autoscaler's scale is not fought over | `sim_hpa` |
+"""
 
 from __future__ import annotations
 
@@ -10,12 +32,16 @@ from typing import Any
 from savedmodel_operator.api import names
 from savedmodel_operator.api.types import seconds
 from simulation.sim_actors import Carried, is_ready
-from simulation.sim_api import OWNER, clone
+from simulation.sim_api import OWNER
 from simulation.sim_bucket import decoded
+from simulation.sim_duties import CapacityKept, RejectedStayOut, RoutePrompt, WaitsWake
 from simulation.sim_world import World
 
 MILLISECOND = 0.001
 """What status keeps of a time; a hold may end that much early."""
+
+IDLE_LOOKS = 80
+"""Cycles in two idle minutes: a relist every so often, a poll for what is waited for."""
 
 CONFIG = ("ConfigMap", names.router_name(OWNER[1]))
 
@@ -196,7 +222,11 @@ class LastCopiesKept:
     def __call__(self, world: World) -> None:
         """Asked after every event."""
         owner = world.api.objects.get(OWNER)
-        stable = (owner["status"].get("stable") or {}).get("revision") if owner else None
+        if owner is None:
+            self.lost = None
+            return
+        # A status that is lost takes nothing from the pods.
+        stable = (owner["status"].get("stable") or {}).get("revision") or self.lost
         if stable is None or not self._is_gone(world, stable):
             self.lost = None
             return
@@ -255,7 +285,7 @@ class SpecUntouched:
     def _copy(world: World) -> Any:
         owner = world.api.objects[OWNER]
         meta = {k: v for k, v in owner["metadata"].items() if k != "resourceVersion"}
-        return clone((owner["spec"], meta))
+        return owner["spec"], meta  # stored bodies never change
 
 
 def watch(world: World) -> None:
@@ -270,13 +300,25 @@ def watch(world: World) -> None:
         LastCopiesKept(),
         Unhurried(),
         SpecUntouched(world),
+        RoutePrompt(),
+        WaitsWake(),
+        RejectedStayOut(),
+        CapacityKept(),
     ]
 
 
 def quiesces(world: World) -> None:
-    """Within two virtual minutes the operator falls silent, and stays so."""
+    """Within two virtual minutes the operator falls silent, and stays so: no write, and few looks.
+    What a person asked for is recorded."""
     world.settle(120)
-    before = len(world.operator_writes)
+    writes, cycles = len(world.operator_writes), len(world.plan_seconds)
     world.settle(120)
-    late = world.operator_writes[before:]
+    late = world.operator_writes[writes:]
     assert not late, f"still writing: {late}\n{world.tail()}"
+    looks = len(world.plan_seconds) - cycles
+    assert looks <= IDLE_LOOKS, f"{looks} cycles in two idle minutes\n{world.tail()}"
+    owner = world.api.objects.get(OWNER)
+    if owner is not None:
+        asked = owner["metadata"]["annotations"].get(names.ANNOTATION_ACTION, "")
+        handled = owner["status"].get("lastHandledAction", "")
+        assert handled == asked, f"{asked!r} was not recorded\n{world.tail()}"

@@ -313,10 +313,10 @@ def golden_error(world: World) -> None:
     _serve_first(world)
     world.publish(version(2), version(1))
     world.run(lambda: world.status.get("message") == "there is no ConfigMap")
-    world.settle(600)
-    world.down, world.next_cycle = True, None  # nobody sets the clock back for a while
-    world.after(300, 300, world.start)
-    world.settle(360)
+    world.settle(200)
+    world.stop()  # nobody sets the clock back for a while
+    world.after(150, 150, world.start)
+    world.settle(180)
     assert world.status["candidate"]["number"] == 2
     assert not world.status["rejected"]
     world.bad.clear()

@@ -70,15 +70,19 @@ def _stamp(manifest: Manifest) -> Manifest:
     return {**manifest, "metadata": {**metadata, "annotations": marks}}
 
 
-_COMPARED: WeakKeyDictionary[Observed, tuple[Manifest, str | None]] = WeakKeyDictionary()
+_COMPARED: WeakKeyDictionary[Observed, tuple[tuple[Manifest, str | None], ...]] = (
+    WeakKeyDictionary()
+)
+WISHES = 2  # a budget may be wanted in either of two forms
 
 
 def difference(seen: Observed, manifest: Manifest) -> str | None:
     """Words for the first field that differs. Compared once per observation: most cycles ask about
     objects that have not changed. The answer lives as long as the observation."""
-    held = _COMPARED.get(seen)
-    if held is None or held[0] != manifest:
-        plain = msgspec.json.decode(msgspec.json.encode(manifest))
-        held = (manifest, first_difference(plain, seen.body))
-        _COMPARED[seen] = held
-    return held[1]
+    known = _COMPARED.get(seen, ())
+    for wish, answer in known:
+        if wish == manifest:
+            return answer
+    answer = first_difference(msgspec.json.decode(msgspec.json.encode(manifest)), seen.body)
+    _COMPARED[seen] = ((manifest, answer), *known)[:WISHES]
+    return answer
