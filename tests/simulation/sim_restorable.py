@@ -7,6 +7,7 @@ from typing import Any
 
 from savedmodel_operator.api.reasons import Reason
 from savedmodel_operator.api.source import VersionView
+from simulation.sim_hpa import KIND, autoscale
 from simulation.sim_invariants import written_weights
 from simulation.sim_scenarios import Scenario, version
 from simulation.sim_world import World
@@ -382,6 +383,34 @@ def kept_without_bytes(world: World) -> None:
     world.run(lambda: _gone(world))
 
 
+def vanish_while_autoscaled(world: World) -> None:
+    """The load falls and rises while the bytes are gone: the autoscaler may do neither, nor may
+    taking it away; once they are back the count is the spec's again."""
+    autoscalers = autoscale(world)
+    revision = _serve(world)
+    autoscalers.load = 4
+    world.run(lambda: _scale(world, revision) == 4)
+    world.publish()
+    world.run(lambda: _gone(world))
+    for load in (1, 8):
+        autoscalers.load = load
+        world.settle(400)
+        [found] = world.api.of_kind(KIND)
+        assert (found["spec"]["minReplicas"], found["spec"]["maxReplicas"]) == (4, 4)
+        assert _scale(world, revision) == 4
+    assert condition(world, "Ready")[0] == "True"
+
+    def fix(spec: dict[str, Any]) -> None:
+        del spec["serving"]["autoscaling"]
+        spec["serving"]["replicas"] = 1
+
+    world.edit_spec(fix)
+    world.settle(60)
+    assert _scale(world, revision) == 4
+    world.publish(version(1))
+    world.run(lambda: _scale(world, revision) == 1)
+
+
 RESTORABLE: dict[str, Scenario] = {
     s.__name__: s
     for s in (
@@ -404,5 +433,6 @@ RESTORABLE: dict[str, Scenario] = {
         overwrite_rolled_back,
         overwrite_pinned,
         kept_without_bytes,
+        vanish_while_autoscaled,
     )
 }

@@ -7,11 +7,12 @@ candidate, `desired` the budget, `decide` the Events.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from savedmodel_operator.api.reasons import Reason
 from savedmodel_operator.api.types import seconds
-from savedmodel_operator.plan.actions import Action, Event, Manifest
+from savedmodel_operator.plan.actions import Action, Apply, Event, Manifest
 from savedmodel_operator.plan.children import RevisionView, World
 from savedmodel_operator.plan.memory import Candidate, Memory
 from savedmodel_operator.plan.put import difference, put
@@ -58,8 +59,12 @@ def put_budget(
         wanted, other, words = strict, frozen, "gives no pod away: none could come back"
     else:
         wanted, other, words = frozen, strict, "gives a pod away again"
-    ours = view.pdb is not None and difference(view.pdb, other) is None
-    yield from put(world, wanted, f"PodDisruptionBudget {view.name} {words}" if ours else "")
+    for action in put(world, wanted):
+        ours = view.pdb is not None and difference(view.pdb, other) is None
+        why = f"PodDisruptionBudget {view.name} {words}"
+        yield (
+            replace(action, why=why, drift=False) if ours and isinstance(action, Apply) else action
+        )
 
 
 def tell(world: World, memory: Memory, status: Mapping[str, Any]) -> tuple[Event, ...]:

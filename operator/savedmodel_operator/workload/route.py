@@ -82,8 +82,9 @@ class RoutePlan:
     def numbers(self) -> dict[int, Backend]:
         """Who answers for a version number.
 
-        Two revisions of one number differ only in how they serve: stable wins, then the greater
-        weight, so that a pinned client meets the untried serving change last.
+        Two revisions of one number differ in how they serve, or in their bytes where the version
+        was overwritten: stable wins, then the greater weight, so that a client that asks for the
+        number meets what is untried last.
         """
         ranked = sorted(self.ordered, key=lambda b: (b.revision == self.stable, b.weight))
         return {b.number: b for b in ranked}
