@@ -62,14 +62,9 @@ def to_yaml(document: Any) -> str:
 
 
 def chart_template(crd: dict[str, Any]) -> str:
-    """The CRD as a template of the chart.
-
-    Raises ValueError: the CRD holds text that Helm would read as an instruction.
-    """
+    """The CRD as a template of the chart. Where it speaks of {{ variables }}, Helm writes them."""
     head = to_yaml({key: crd[key] for key in ("apiVersion", "kind", "metadata")})
-    body = to_yaml({"spec": crd["spec"]})
-    if "{{" in head + body:
-        raise ValueError("the CRD holds '{{', which Helm would read as an instruction")
+    body = to_yaml({"spec": crd["spec"]}).replace("{{", '{{ "{{" }}')
     return f"{CHART_HEAD}{head}{CHART_METADATA}{body}{{{{- end }}}}\n"
 
 

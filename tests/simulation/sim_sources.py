@@ -43,6 +43,125 @@ def silent_servers(world: World) -> None:
     refused(world, "DeadlineExceeded")
 
 
+def _begin_asked(world: World, value: float | str | None, **analysis: Any) -> None:
+    """Prometheus knows this of version 2."""
+    if value is not None:
+        world.metrics.prometheus.values[2] = value
+    queries = [
+        {"name": "errors", "query": 'errors{revision="{{ revision }}"}', "max": "0.02"},
+        {"name": "served", "query": 'served{revision="{{ revision }}"}', "min": "0"},
+    ]
+    place = {"address": "http://prometheus:9090"}
+    limits = {"source": "Prometheus", "prometheus": place, "queries": queries, **analysis}
+    begin(world, Answers(), 0, limits=limits)
+
+
+def query_beyond_its_bound(world: World) -> None:
+    """One number is too high: taken back with the query's name, the number and the bound."""
+    _begin_asked(world, 0.25)
+    message = refused(world, "AnalysisFailed")
+    assert "query errors: the answer is 0.25, the maximum is 0.02" in message
+    assert "use the action retry to try it again" in message
+
+
+def broken_look_of_queries_tolerated(world: World) -> None:
+    """With failureLimit 2 the third broken look ends it, however many cycles see one."""
+    _begin_asked(world, 0.25, failureLimit=2)
+    for broken in (1, 2):
+        world.run(lambda b=broken: _broken_looks(world) == b)  # type: ignore[misc]
+        at = world.metrics.prometheus.asked_at
+        for _ in range(5):
+            world.wake(0.01)
+            world.settle(0.2)
+        if world.metrics.prometheus.asked_at == at:
+            assert _broken_looks(world) == broken, "the same round is the same look"
+    refused(world, "AnalysisFailed")
+
+
+def queries_recover(world: World) -> None:
+    """A broken look that was tolerated does not let the step go; the next one does."""
+    _begin_asked(world, 0.25, failureLimit=1, onInconclusive="Advance")
+    world.run(lambda: _broken_looks(world) == 1)
+    world.metrics.prometheus.values[2] = 0.01
+    world.run(lambda: world.stable_number() == 2)
+
+
+def queries_within_bounds(world: World) -> None:
+    """All numbers are fine: promoted."""
+    _begin_asked(world, 0.01)
+    world.run(lambda: world.stable_number() == 2)
+
+
+def prometheus_silent(world: World) -> None:
+    """Nobody answers: it waits, condemns nobody before the deadline, and says what is wrong."""
+    world.metrics.prometheus.up = False
+    _begin_asked(world, 0.25)
+    world.run(lambda: "AnalysisInconclusive" in reasons(world))
+    world.settle(60)
+    assert not world.status["rejected"]
+    message = refused(world, "DeadlineExceeded")
+    assert "query errors: prometheus:9090 cannot be reached" in message
+
+
+def prometheus_comes_back(world: World) -> None:
+    """It waits as long as nobody answers, and goes on by itself."""
+    world.metrics.prometheus.up = False
+    _begin_asked(world, 0.01)
+    world.run(lambda: "AnalysisInconclusive" in reasons(world))
+    world.settle(30)
+    world.metrics.prometheus.up = True
+    world.run(lambda: world.stable_number() == 2)
+
+
+def prometheus_silent_rollback(world: World) -> None:
+    """Taken back at the end of the hold, as asked, though not before the first look."""
+    world.metrics.prometheus.up = False
+    _begin_asked(world, 0.01, onInconclusive="Rollback")
+    assert "query errors: " in refused(world, "AnalysisInconclusive")
+
+
+def prometheus_silent_advance(world: World) -> None:
+    """It goes on without an answer, as asked."""
+    world.metrics.prometheus.up = False
+    _begin_asked(world, 0.25, onInconclusive="Advance")
+    world.run(lambda: world.stable_number() == 2)
+
+
+def no_number(world: World) -> None:
+    """NaN, infinity and no series at all condemn nobody."""
+    _begin_asked(world, "NaN")
+    for text in ("NaN", "+Inf", "-Inf", None, "x"):
+        if text is None:
+            world.metrics.prometheus.values.clear()
+        else:
+            world.metrics.prometheus.values[2] = text
+        world.settle(20)
+        assert not world.status["rejected"]
+    world.run(lambda: "AnalysisInconclusive" in reasons(world))
+    world.metrics.prometheus.values[2] = 0
+    world.run(lambda: world.stable_number() == 2)
+
+
+def _broken_looks(world: World) -> int:
+    candidate = world.status.get("candidate") or {}
+    return int(candidate.get("analysis", {}).get("brokenLooks", 0))
+
+
 SOURCES: dict[str, Scenario] = {
-    s.__name__: s for s in (slow_servers, slower_servers, errors_of_fast_servers, silent_servers)
+    s.__name__: s
+    for s in (
+        slow_servers,
+        slower_servers,
+        errors_of_fast_servers,
+        silent_servers,
+        query_beyond_its_bound,
+        broken_look_of_queries_tolerated,
+        queries_recover,
+        queries_within_bounds,
+        prometheus_silent,
+        prometheus_comes_back,
+        prometheus_silent_rollback,
+        prometheus_silent_advance,
+        no_number,
+    )
 }

@@ -1,5 +1,5 @@
-"""Where the figures come from, in the simulated world: the model's own pods, under any order of
-events and with the operator dying at any write."""
+"""Where the figures come from, in the simulated world: the model's own pods and Prometheus, under any
+order of events and with the operator dying at any write."""
 
 from __future__ import annotations
 
@@ -19,7 +19,9 @@ def test_sources_under_seed(name: str, seed: int) -> None:
     assert not (wrong := Case(name, seed).attempt()), wrong
 
 
-@pytest.mark.parametrize(("name", "mode"), [("slow_servers", "before")])
+@pytest.mark.parametrize(
+    ("name", "mode"), [("slow_servers", "before"), ("broken_look_of_queries_tolerated", "lost")]
+)
 def test_sources_at_every_crash_point(name: str, mode: str) -> None:
     reference = play(name, CRASH_SEED)
     wanted = end_state(reference)

@@ -34,6 +34,10 @@
 - name: ALLOWED_ENDPOINTS
   value: {{ join "," . | quote }}
 {{- end }}
+{{- with .Values.prometheus.allowedAddresses }}
+- name: ALLOWED_PROMETHEUS
+  value: {{ join "," . | quote }}
+{{- end }}
 {{- with .Values.global.imagePullSecrets }}
 {{- $names := list }}
 {{- range . }}{{ $names = append $names .name }}{{ end }}

@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, field
 
+from savedmodel_operator.api.queries import MAX_QUERIES, Prometheus, Query
 from savedmodel_operator.api.scalars import Base, Duration, cel
 
 PERCENT_PATTERN = r"^(100(\.0{1,4})?|[0-9]{1,2}(\.[0-9]{1,4})?)%$"
@@ -40,6 +41,9 @@ _INTERVAL = cel(
 )
 
 
+_PROMETHEUS = "(has(self.source) && self.source == 'Prometheus')"
+
+
 class Analysis(Base, frozen=True):
     """What the candidate's requests are measured by while it carries a part of them.
 
@@ -49,10 +53,21 @@ class Analysis(Base, frozen=True):
 
     RULES = (
         (
-            "has(self.maxServerErrorRate) || has(self.maxClientErrorIncrease) || "
+            f"{_PROMETHEUS} || has(self.maxServerErrorRate) || has(self.maxClientErrorIncrease) || "
             "has(self.maxLatency) || has(self.maxLatencyRatio)",
             "set at least one limit: maxServerErrorRate, maxClientErrorIncrease, maxLatency or "
             "maxLatencyRatio",
+        ),
+        (
+            f"{_PROMETHEUS} == has(self.prometheus) && {_PROMETHEUS} == has(self.queries)",
+            "prometheus and queries are set together with source: Prometheus, and only then",
+        ),
+        (
+            f"!{_PROMETHEUS} || !(has(self.maxServerErrorRate) || has(self.maxClientErrorIncrease)"
+            " || has(self.maxLatency) || has(self.maxLatencyRatio))",
+            "source: Prometheus knows what its queries ask: put maxServerErrorRate, "
+            "maxClientErrorIncrease, maxLatency and maxLatencyRatio into queries with max and min, "
+            "or use source: Router",
         ),
         (
             "!has(self.source) || self.source != 'ServingMetrics' || "
@@ -64,10 +79,11 @@ class Analysis(Base, frozen=True):
     )
 
     source: Annotated[
-        Literal["Router", "ServingMetrics"],
+        Literal["Router", "ServingMetrics", "Prometheus"],
         Meta(
             description="Router: what every router pod counts for each revision. ServingMetrics: "
-            "the latencies that TensorFlow Serving measures inside the revision's own pods."
+            "the latencies that TensorFlow Serving measures inside the revision's own pods. "
+            "Prometheus: what queries say."
         ),
     ] = "Router"
     interval: Annotated[
@@ -79,7 +95,8 @@ class Analysis(Base, frozen=True):
         Meta(
             ge=1,
             le=1_000_000,
-            description="Requests that a limit needs in a step before it says anything.",
+            description="Requests that a limit needs in a step before it says anything. Queries "
+            "need none.",
         ),
     ] = 100
     max_server_error_rate: (
@@ -121,20 +138,31 @@ class Analysis(Base, frozen=True):
             extra_json_schema=_QUANTILES,
         ),
     ] = field(default_factory=dict)
+    prometheus: Prometheus | None = None
+    queries: Annotated[
+        tuple[Query, ...],
+        Meta(
+            min_length=1,
+            max_length=MAX_QUERIES,
+            description="What Prometheus is asked at every interval, with source: Prometheus.",
+        ),
+    ] = ()
     failure_limit: Annotated[
         int,
         Meta(
             ge=0,
             le=100,
             description="Broken looks that are tolerated. A look is taken whenever a quarter more "
-            "requests have come, so each one delays a rollback.",
+            "requests have come, or at every interval with source: Prometheus, so each one delays "
+            "a rollback.",
         ),
     ] = 0
     on_inconclusive: Annotated[
         Literal["Wait", "Rollback", "Advance"],
         Meta(
-            description="What follows when the hold is over and there are too few requests, or "
-            "chance may explain a broken limit. Waiting counts toward the deadline."
+            description="What follows when the hold is over and there are too few requests, "
+            "chance may explain a broken limit, or a query has no answer. Waiting counts toward "
+            "the deadline."
         ),
     ] = "Wait"
 

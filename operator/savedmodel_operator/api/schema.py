@@ -32,6 +32,7 @@ LIST_TYPES: Mapping[str, tuple[str, ...]] = {
     "spec.gate.ops.custom": ("set",),
     "spec.gate.requests": ("map", "name"),
     "spec.gate.agreement.requests": ("set",),
+    "spec.rollout.analysis.queries": ("map", "name"),
     "status.conditions": ("map", "type"),
 }
 """Lists that are merged by entry and refuse duplicates; all others are replaced as a whole."""

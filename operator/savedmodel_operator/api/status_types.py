@@ -58,7 +58,13 @@ class MetricStatus(Base, frozen=True, kw_only=True):
 class AnalysisStatus(Base, frozen=True, kw_only=True):
     """What the analysis has spent of the doubt that a rollout has; kept over restarts."""
 
-    window: Annotated[Time, Meta(description="From when requests are counted (RFC 3339).")]
+    window: Annotated[
+        Time,
+        Meta(
+            description="From when requests are counted; with queries, when the latest broken "
+            "look was taken (RFC 3339)."
+        ),
+    ]
     broken_looks: Annotated[int, Meta(description="Looks that found a limit broken.")]
     metrics: Annotated[
         tuple[MetricStatus, ...], Meta(max_length=16, description="The limits looked at.")

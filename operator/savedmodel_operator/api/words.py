@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from savedmodel_operator.api import scalars
 from savedmodel_operator.api.analysis import PERCENT_PATTERN, RATIO_PATTERN
 from savedmodel_operator.api.golden import DECIMAL_PATTERN
+from savedmodel_operator.api.queries import NUMBER_PATTERN
 from savedmodel_operator.api.sticky import HEADER_PATTERN
 
 PATTERN_WORDS: Mapping[str, str] = {
@@ -36,6 +37,7 @@ PATTERN_WORDS: Mapping[str, str] = {
         'for example "1%" or "0.5%"'
     ),
     HEADER_PATTERN: "must be the name of a header in lower case, for example x-user-id",
+    NUMBER_PATTERN: 'must be a number as a string, for example "0.01", "-3" or "1.5e3"',
     RATIO_PATTERN: 'must be a number of at least 1 as a string, for example "1.5"',
     r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$": (
         "must be a name of lower-case letters, digits and '-', with a letter or digit at both ends"
@@ -110,6 +112,7 @@ FIELD_WORDS: Mapping[str, str] = {
     "spec.gate.requests[].tolerance.outputs.*.relative": (
         "Allowed in addition, times the expected number."
     ),
+    "spec.rollout.analysis.queries[].name": "What messages call it.",
     "spec.traffic.provider": "Router: an Envoy of the operator's own, exact on any cluster.",
     "spec.traffic.router.replicas": "Pods of the router.",
     "spec.traffic.router.image": "Envoy's image; if left out, the one that the operator was given.",

@@ -25,6 +25,9 @@ from savedmodel_operator.plan.snapshot import AnalysisView, Observed
 AT_ONCE = 16
 """Processes of all objects that are read at the same time."""
 
+COUNTED = frozenset({"Router", "ServingMetrics"})
+"""Sources that count requests; what Prometheus says is `queries`' matter."""
+
 
 @dataclass(frozen=True)
 class Subject:
@@ -135,7 +138,7 @@ class Counters:
         self, owner: Owner, subject: Subject | None, children: list[Observed]
     ) -> AnalysisView | None:
         """What was counted in the present step; begins to count where nobody does."""
-        if subject is None:
+        if subject is None or subject.source not in COUNTED:
             self.forget(owner)
             return None
         held = self._watches.hold(owner, _Watch(subject, self._ask, self._now))

@@ -22,6 +22,8 @@ from savedmodel_operator.observe.counters import Counters, subject_of
 from savedmodel_operator.observe.golden import GoldenWatcher
 from savedmodel_operator.observe.live import LiveChecks, Question
 from savedmodel_operator.observe.pods import PodClient
+from savedmodel_operator.observe.prometheus import PrometheusClient
+from savedmodel_operator.observe.queries import Queries, inquiry_of
 from savedmodel_operator.observe.routers import Routers
 from savedmodel_operator.observe.sources import Sources, Wanted
 from savedmodel_operator.plan.snapshot import Observed, Settings, Snapshot
@@ -39,8 +41,10 @@ class Observer:
     live: LiveChecks
     golden: GoldenWatcher
     counters: Counters
+    queries: Queries
     settings: Settings
     pods: PodClient
+    prometheus: PrometheusClient
 
     def meta(self, key: Owner) -> Meta | None:
         """The object's identity, or None where it is gone."""
@@ -70,6 +74,7 @@ class Observer:
             live=self.live.view(key, _question(meta, spec), children),
             golden=self.golden.view(key, spec, meta.status),
             analysis=self.counters.view(key, subject_of(meta, spec), children),
+            queries=self.queries.view(key, inquiry_of(meta, spec)),
             deleting=meta.deleting,
         )
 
@@ -80,6 +85,7 @@ class Observer:
         self.live.forget(key)
         self.golden.forget(key)
         self.counters.forget(key)
+        self.queries.forget(key)
 
     async def close(self) -> None:
         """Ends all watchers."""
@@ -87,8 +93,10 @@ class Observer:
         self.live.close()
         self.golden.close()
         self.counters.close()
+        self.queries.close()
         await self.sources.close()
         await self.pods.close()
+        await self.prometheus.close()
 
 
 def _question(meta: Meta, spec: Spec) -> Question:

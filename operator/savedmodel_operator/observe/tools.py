@@ -20,10 +20,13 @@ from savedmodel_operator.observe.golden import GoldenReader, GoldenWatcher
 from savedmodel_operator.observe.live import LiveChecks
 from savedmodel_operator.observe.observer import Observer
 from savedmodel_operator.observe.pods import PodClient
+from savedmodel_operator.observe.prometheus import PrometheusClient
+from savedmodel_operator.observe.queries import Queries
 from savedmodel_operator.observe.routers import Routers
 from savedmodel_operator.observe.sources import ClosableStore, Sources, Tools, Wanted
 from savedmodel_operator.settings import Settings
 from savedmodel_operator.storage.base import Access, Store
+from savedmodel_operator.storage.guard import EndpointGuard
 from savedmodel_operator.workload.lock import read_lock
 
 
@@ -39,6 +42,7 @@ def make_observer(
 ) -> Observer:
     """The observer of a process. executor: the bounded pool that buckets are read in."""
     pods, files = PodClient(), GoldenReader(client)
+    prometheus = PrometheusClient(EndpointGuard(settings.allowed_prometheus))
     return Observer(
         objects=objects,
         children=children,
@@ -58,8 +62,10 @@ def make_observer(
         live=LiveChecks(CandidateCheck(pods, files).check, changed),
         golden=GoldenWatcher(files, changed),
         counters=Counters(pods.count, client.clock.now, changed),
+        queries=Queries(prometheus.ask, client.clock.now, changed),
         settings=settings.for_plans,
         pods=pods,
+        prometheus=prometheus,
     )
 
 

@@ -21,11 +21,13 @@ from savedmodel_operator.analysis.window import Counts
 from savedmodel_operator.api.analysis import Analysis
 from savedmodel_operator.api.reasons import Reason
 from savedmodel_operator.api.types import seconds
+from savedmodel_operator.plan import queries
 from savedmodel_operator.plan.memory import Candidate
 from savedmodel_operator.plan.snapshot import AnalysisView
 from savedmodel_operator.plan.trial import End, Trial, Wait
 
 FIRST_LOOK = 1.0  # seconds
+PROMETHEUS = "Prometheus"
 
 _SAYS = {"Router": "the routers' counters", "ServingMetrics": "the latencies of its pods"}
 
@@ -51,6 +53,8 @@ def limits_of(spec: Analysis) -> Limits:
 def take_look(trial: Trial) -> Trial:
     """The trial with this cycle's look; the candidate remembers what a formal one has spent."""
     spec, view = trial.world.snapshot.spec.rollout.analysis, _counted(trial)
+    if spec is not None and spec.source == PROMETHEUS:
+        return queries.take_look(trial, spec)
     if spec is None or view is None:
         return trial
     candidate = trial.candidate
@@ -80,10 +84,13 @@ def check(trial: Trial) -> Candidate | Wait | End:
         return trial.candidate
     step = trial.steps[trial.candidate.step]
     words = doubt(trial)
-    if words is None or step.pause or spec.on_inconclusive == "Advance":
+    choice = spec.on_inconclusive
+    if spec.source == PROMETHEUS and queries.is_open(trial):
+        choice = "Wait"
+    if words is None or step.pause or choice == "Advance":
         return trial.candidate
     revision = trial.candidate.revision
-    if spec.on_inconclusive == "Rollback":
+    if choice == "Rollback":
         text = f"rollout.analysis says nothing by the end of the hold: {words}"
         return End(Reason.RolledBack, Reason.AnalysisInconclusive, text)
     deadline = trial.world.snapshot.spec.rollout.deadline
@@ -110,6 +117,8 @@ def doubt(trial: Trial) -> str | None:
     """Why the analysis has not passed yet; None where it has. Words that change seldom: each
     change is a write of status."""
     spec = trial.world.snapshot.spec.rollout.analysis
+    if spec is not None and spec.source == PROMETHEUS:
+        return queries.doubt(trial, STALE_ROUNDS * seconds(spec.interval))
     if trial.look is None:
         return f"{_SAYS[spec.source]} have not been read yet" if spec else None
     view = trial.world.snapshot.analysis

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from savedmodel_operator.analysis.queries import Answer
 from savedmodel_operator.analysis.window import Counts
 from savedmodel_operator.api.source import SourceView
 from savedmodel_operator.api.types import Spec
@@ -73,6 +74,17 @@ class AnalysisView:
 
 
 @dataclass(frozen=True)
+class QueriesView:
+    """What Prometheus answered at the latest look of a step of the rollout."""
+
+    revision: str  # the candidate's
+    against: str  # stable's
+    step: int
+    asked_at: float  # when the last answer came, Unix seconds
+    answers: Mapping[str, Answer]  # by name of the query
+
+
+@dataclass(frozen=True)
 class Settings:
     """What the administrator set for the whole operator, as far as plans depend on it."""
 
@@ -103,6 +115,7 @@ class Snapshot:
     live: Mapping[str, Verdict] = field(default_factory=dict)  # revision → live checks, when done
     golden: str | None = None  # digest of the golden files, where a refusal rests on them
     analysis: AnalysisView | None = None
+    queries: QueriesView | None = None
     deleting: bool = False
 
     @property

@@ -89,6 +89,10 @@ SETTINGS = {
         {"storage": {"allowedEndpoints": ["minio.store:9000", "*.lan"]}},
         {"allowed_endpoints": ("minio.store:9000", "*.lan")},
     ),
+    "prometheus": (
+        {"prometheus": {"allowedAddresses": ["prometheus.monitoring:9090"]}},
+        {"allowed_prometheus": ("prometheus.monitoring:9090",)},
+    ),
     "secrets": ({"storageSecretNames": ["s1", "s2"]}, {"storage_secret_names": ("s1", "s2")}),
     "logs": (
         {"logFormat": "json", "logLevel": "DEBUG"},
@@ -313,6 +317,10 @@ BAD_VALUES = {
     "level": ({"logLevel": "info"}, "logLevel"),
     "workers": ({"workers": 0}, "workers"),
     "endpoint with scheme": ({"storage": {"allowedEndpoints": ["http://x"]}}, "allowedEndpoints"),
+    "address with scheme": (
+        {"prometheus": {"allowedAddresses": ["http://x:9090"]}},
+        "allowedAddresses",
+    ),
     "namespace": ({"watchNamespaces": ["A_b"]}, "watchNamespaces"),
     "any secret": ({"storageSecretNames": ["*"]}, "storageSecretNames"),
     "selector label": ({"podLabels": {"app.kubernetes.io/name": "x"}}, r"app\.kubernetes\.io/name"),

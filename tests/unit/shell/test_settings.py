@@ -32,6 +32,7 @@ def test_every_variable_is_read(tmp_path):
             "IMAGE_PULL_POLICY": "Always",
             "IMAGE_PULL_SECRETS": "pull",
             "ALLOWED_ENDPOINTS": "s3.example,10.0.0.1:9000",
+            "ALLOWED_PROMETHEUS": "prometheus.monitoring:9090",
             "STORAGE_SECRET_NAMES": "one,two",
             "LOG_FORMAT": "json",
             "LOG_LEVEL": "DEBUG",
@@ -48,6 +49,7 @@ def test_every_variable_is_read(tmp_path):
     assert settings.image_pull_policy == "Always"
     assert settings.image_pull_secrets == ("pull",)
     assert settings.allowed_endpoints == ("s3.example", "10.0.0.1:9000")
+    assert settings.allowed_prometheus == ("prometheus.monitoring:9090",)
     assert settings.storage_secret_names == ("one", "two")
     assert (settings.log_format, settings.log_level) == ("json", "DEBUG")
     assert (settings.workers, settings.storage_threads, settings.port) == (9, 2, 0)

@@ -1,0 +1,179 @@
+"""Asks a Prometheus one query at one moment and makes one number of what comes back.
+
+The address is a tenant's word: only hosts that the administrator listed are asked, their addresses
+are judged by `storage.guard`, and the connection goes to a judged one. No redirects, no proxy;
+bounded in time and size. No word of a body is passed on, but the few error types of Prometheus'
+HTTP API. Must not judge numbers and must not raise for what a server does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import json
+import math
+import socket
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+import aiohttp
+from aiohttp.abc import AbstractResolver, ResolveResult
+
+from savedmodel_operator.analysis.queries import Answer
+from savedmodel_operator.storage.guard import EndpointGuard, EndpointRefusedError
+
+PATIENCE = 10.0
+CONNECT = 3.0
+MAX_BYTES = 256 * 1024
+"""One number takes 200 bytes; a query that gives a thousand series is a mistake anyhow."""
+
+PATH = "/api/v1/query"
+ERROR_TYPES = frozenset(
+    {"timeout", "canceled", "execution", "bad_data", "internal", "unavailable", "not_found"}
+)
+_ALLOW = "the administrator can list it in the chart value prometheus.allowedAddresses"
+
+
+class _Resolver(AbstractResolver):
+    """Names to judged addresses, in a thread: the system's resolver blocks."""
+
+    def __init__(self, guard: EndpointGuard) -> None:
+        self._guard = guard
+
+    async def resolve(
+        self,
+        host: str,
+        port: int = 0,
+        family: socket.AddressFamily = socket.AF_INET,  # noqa: ARG002 - aiohttp passes it
+    ) -> list[ResolveResult]:
+        found = await asyncio.to_thread(self._guard.addresses, host, port)
+        return [
+            ResolveResult(
+                hostname=host,
+                host=str(address[0]),
+                port=port,
+                family=int(kind),
+                proto=0,
+                flags=socket.AI_NUMERICHOST,
+            )
+            for kind, address in found
+        ]
+
+    async def close(self) -> None:
+        """Nothing is held."""
+
+
+class PrometheusClient:
+    """One connection pool for all Prometheus servers. guard: with the administrator's list."""
+
+    def __init__(self, guard: EndpointGuard, patience: float = PATIENCE) -> None:
+        self._guard = guard
+        self._timeout = aiohttp.ClientTimeout(total=patience, sock_connect=CONNECT)
+        self._patience = patience
+        self._session: aiohttp.ClientSession | None = None
+
+    async def ask(self, address: str, query: str) -> Answer:
+        """The answer of now. Never raises."""
+        try:
+            host, port = _place(address)
+            if not self._guard.listed(host, port):
+                return Answer(trouble=f"{host} is no address that the operator may ask; {_ALLOW}")
+            _check_literal(self._guard, host, port)
+            return await self._ask(address, query)
+        except EndpointRefusedError as error:
+            return Answer(trouble=f"{error}, which the operator must not ask")
+        except TimeoutError:
+            return Answer(trouble=f"no whole answer within {self._patience:g} s")
+        except aiohttp.ClientConnectorDNSError:
+            return Answer(trouble=f"the name {host} cannot be resolved")
+        except (aiohttp.ClientError, OSError):
+            return Answer(trouble=f"{host}:{port} cannot be reached")
+        except ValueError:
+            return Answer(trouble="the address is no http(s)://HOST[:PORT]")
+
+    async def close(self) -> None:
+        """Ends all connections."""
+        if self._session is not None:
+            await self._session.close()
+
+    async def _ask(self, address: str, query: str) -> Answer:
+        url = address.rstrip("/") + PATH
+        params = {"query": query, "timeout": f"{self._patience:g}s"}
+        session = self._get_session()
+        async with session.get(
+            url, params=params, timeout=self._timeout, allow_redirects=False
+        ) as response:
+            body = bytearray()
+            async for chunk in response.content.iter_any():
+                body += chunk
+                if len(body) > MAX_BYTES:
+                    return Answer(trouble="the answer is longer than 256 KiB")
+            return read(response.status, bytes(body))
+
+    def _get_session(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            self._session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(
+                    resolver=_Resolver(self._guard), use_dns_cache=False, limit=32
+                ),
+                trust_env=False,
+            )
+        return self._session
+
+
+def _place(address: str) -> tuple[str, int]:
+    url = urlsplit(address)
+    if url.scheme not in ("http", "https") or not url.hostname:
+        raise ValueError(address)
+    return url.hostname, url.port or (443 if url.scheme == "https" else 80)
+
+
+def _check_literal(guard: EndpointGuard, host: str, port: int) -> None:
+    """Literal addresses pass by the resolver. Raises EndpointRefusedError."""
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return
+    guard.addresses(host, port)
+
+
+def read(status: int, body: bytes) -> Answer:
+    """HTTP status and body of /api/v1/query → the one number, or why there is none."""
+    if 300 <= status < 400:
+        return Answer(trouble=f"it redirects ({status}); write the address that it leads to")
+    try:
+        found = json.loads(body)
+    except (ValueError, RecursionError):
+        found = None
+    if not isinstance(found, Mapping) or status != 200:
+        kind = found.get("errorType") if isinstance(found, Mapping) else None
+        known = f" ({kind})" if isinstance(kind, str) and kind in ERROR_TYPES else ""
+        what = f"it answered {status}{known}" if status != 200 else "its answer is no JSON object"
+        return Answer(trouble=what)
+    data = found.get("data")
+    if found.get("status") != "success" or not isinstance(data, Mapping):
+        return Answer(trouble="it answered without success")
+    return _number(data.get("resultType"), data.get("result"))
+
+
+def _number(kind: Any, result: Any) -> Answer:
+    if kind == "scalar":
+        return _sample(result)
+    if kind != "vector" or not isinstance(result, list):
+        return Answer(trouble="the query gives no instant vector and no scalar")
+    if not result:
+        return Answer(trouble="no series matches it")
+    if len(result) > 1:
+        return Answer(trouble="it gives several series instead of one: use sum() or the like")
+    return _sample(result[0].get("value") if isinstance(result[0], Mapping) else None)
+
+
+def _sample(pair: Any) -> Answer:
+    """[time, "number"], as Prometheus writes it."""
+    try:
+        at, text = pair
+        value, when = float(str(text)), float(at)
+    except (TypeError, ValueError, OverflowError):
+        return Answer(trouble="it gives no number")
+    return Answer(value, when) if math.isfinite(when) else Answer(trouble="it gives no time")
