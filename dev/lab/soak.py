@@ -63,14 +63,19 @@ def jobs_of(
         yield "crashes", name, seeds.start, ()
 
 
-def run(jobs: Iterator[Job], processes: int, until: float) -> tuple[Counter[str], list[str]]:
-    """Runs per scenario and what failed; no job begins after `until` (monotonic)."""
+def run(
+    jobs: Iterator[Job], processes: int, until: float, enough: int | None = None
+) -> tuple[Counter[str], list[str]]:
+    """Runs per scenario and what failed; no job begins after `until` (monotonic), nor once there
+    are `enough` failures."""
     runs: Counter[str] = Counter()
     failures: list[str] = []
     with ProcessPoolExecutor(processes) as pool:
         open_jobs: set[Future[tuple[str, int, list[str]]]] = set()
         while True:
             while len(open_jobs) < 2 * processes and time.monotonic() < until:
+                if enough is not None and len(failures) >= enough:
+                    break
                 job = next(jobs, None)
                 if job is None:
                     break
@@ -101,6 +106,7 @@ def _fault(text: str) -> tuple[int, str]:
 @click.option("--minutes", type=float, help="Begin nothing new after this time.")
 @click.option("--jobs", type=int, default=os.cpu_count() or 1, help="Processes; all cores.")
 @click.option("--crashes", is_flag=True, help="Every crash point, and pairs in the rollback, too.")
+@click.option("--stop", is_flag=True, help="Begin nothing new after the first failure.")
 @click.option("--crash", "dies", multiple=True, help="Die at a write: before@N, after@N, lost@N.")
 def main(
     scenarios: tuple[str, ...],
@@ -109,6 +115,7 @@ def main(
     minutes: float | None,
     jobs: int,
     crashes: bool,
+    stop: bool,
     dies: tuple[str, ...],
 ) -> None:
     """Play the simulated stories under many seeds and crashes."""
@@ -124,7 +131,7 @@ def main(
         tuple(_fault(text) for text in dies),
         crashes,
     )
-    runs, failures = run(work, jobs, until)
+    runs, failures = run(work, jobs, until, 1 if stop else None)
     for name in known:
         if runs[name]:
             click.echo(f"{name:28}{runs[name]:7} runs")

@@ -62,6 +62,9 @@ class Tally:
         self.seconds.update(map(bin_of, world.plan_seconds))
 
 
+ENOUGH = 3
+"""Failures after which nothing more is tried."""
+
 FINENESS = 1.05
 """Each bin of plan times reaches 5 % further than the one before; the first is 10 µs."""
 
@@ -94,7 +97,7 @@ class Explorer:
 
     def strike(self, mode: str, number: int) -> bool:
         """Asked by the world at each place where its operator may die."""
-        if mode not in MODES or not self._tried(mode, number):
+        if mode not in MODES or len(self.tally.failures) >= ENOUGH or not self._tried(mode, number):
             return False
         reader, writer = os.pipe()
         pid = os.fork()

@@ -22,12 +22,7 @@ from savedmodel_operator.api.types import Spec
 from savedmodel_operator.gate.verdict import Verdict, passed
 from savedmodel_operator.plan.actions import Action, Annotate, Apply, Create, Delete, Plan
 from savedmodel_operator.plan.decide import decide
-from savedmodel_operator.plan.snapshot import (
-    Observed,
-    RouterView,
-    Settings,
-    Snapshot,
-)
+from savedmodel_operator.plan.snapshot import Observed, RouterView, Settings, Snapshot
 from savedmodel_operator.status import blocked
 from simulation.sim_actors import Kubelet, Routers, is_ready
 from simulation.sim_api import OWNER, Key, Refused, SimApi
@@ -37,6 +32,9 @@ from simulation.sim_metrics import Metrics
 
 SETTINGS = Settings("localhost/operator:1", "localhost/envoy:1", "savedmodel-system")
 PASSED = passed("metadata", "the server says what was read")
+READ_AFRESH = (OWNER[0], "Pod")
+"""The memory, and what condemns a version: plans rest on lists being consistent reads of these."""
+
 REMEMBERED = 5.0
 """Seconds by which a list after a restart may be older than the API server's last write."""
 
@@ -253,8 +251,7 @@ class Shell(Clock):
 
     def _listed(self) -> dict[Key, dict[str, Any]]:
         """What a list answers: the present, or for children a moment ago with the rest told by the
-        watch, later for one than for another. That is worse than the API server promises. The
-        object itself is read as it is: it has the memory, and nobody else writes that."""
+        watch, later for one than for another. That is worse than the API server promises."""
         found = dict(self.api.objects)
         if not self.disturbed or self.random.random() < 0.5:
             return found
@@ -263,7 +260,7 @@ class Shell(Clock):
         for at, key, body in reversed(self.past):
             if at < since:
                 break
-            if key == OWNER:
+            if key[0] in READ_AFRESH:
                 continue
             late.add(key)
             if body is None:
