@@ -3,6 +3,7 @@ the load grows, a new version takes over at the scale that the load needs, nobod
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -33,16 +34,21 @@ def figures(kube: Kube) -> Iterator[None]:
 def test_an_autoscaled_version_is_replaced_at_the_scale_of_its_load(
     shop: Shop, record_property: Callable[[str, object], None]
 ) -> None:
+    began, marks = time.monotonic(), []
     metrics.set_load(shop.kube, shop.namespace, 10)
     shop.upload(CALC[0])
     shop.kube.apply(_manifest(shop))
     shop.wait(lambda s: (s.get("stable") or {}).get("readyReplicas") == 1, "one pod")
     first = shop.status["stable"]["revision"]
     shop.kube.wait(HPA, shop.namespace, first, lambda o: o is not None, PATIENCE, "an autoscaler")
+    marks.append(("autoscaler", time.monotonic()))
     with shop.load() as load:
         metrics.set_load(shop.kube, shop.namespace, 2 * REQUEST * 8 // 10)
         _wait_scale(shop, first, 2)
+        marks.append(("scaled", time.monotonic()))
         assert _scale_writer(shop, first) == ("kube-controller-manager", "Update", "scale")
+        _make_drift(shop, first)
+        assert _scale(shop, first) == 2
         shop.wait(lambda s: s["stable"]["readyReplicas"] == 2, "two pods")
         shop.upload(CALC[1])
         shop.wait(lambda s: (s.get("candidate") or {}).get("weight") == 50, "version 2 at 50 %")
@@ -50,15 +56,20 @@ def test_an_autoscaled_version_is_replaced_at_the_scale_of_its_load(
         assert _bounds(shop, first) == (2, 3)
         status = shop.wait_stable(2)
         second = status["stable"]["revision"]
+        marks.append(("promoted", time.monotonic()))
         assert _scale(shop, second) == 2
         _wait_bounds(shop, second, (1, 3))
         _wait_decision(shop, second)
+        marks.append(("decided", time.monotonic()))
+        assert _scale_writer(shop, second)[:2] == ("savedmodel-operator", "Apply")
+        _make_drift(shop, second)  # left out now, the number would fall back to 1
         assert _scale(shop, second) == 2
         assert shop.kube.get(HPA, shop.namespace, first) is None
     seen = load.record.summary()
     assert seen.failed == 0, seen.explain()
     assert set(seen.versions) == {1, 2}
     record_property("requests", seen.requests)
+    record_property("seconds", ", ".join(f"{what} {at - began:.0f}" for what, at in marks))
 
 
 def _manifest(shop: Shop) -> Object:
@@ -92,6 +103,16 @@ def _scale_writer(shop: Shop, revision: str) -> tuple[str, str, str]:
         if "f:replicas" in e["fieldsV1"].get("f:spec", {})
     ]
     return entry["manager"], entry["operation"], entry.get("subresource", "")
+
+
+def _make_drift(shop: Shop, revision: str) -> None:
+    """Somebody takes the owner reference away; the operator applies the Deployment again."""
+    shop.kube.patch("Deployment", shop.namespace, revision, {"metadata": {"ownerReferences": None}})
+
+    def done(body: Object | None) -> bool:
+        return bool((body or {})["metadata"].get("ownerReferences"))
+
+    shop.kube.wait("Deployment", shop.namespace, revision, done, PATIENCE, "its owner again")
 
 
 def _bounds(shop: Shop, revision: str) -> tuple[int, int]:
