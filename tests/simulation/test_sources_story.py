@@ -1,30 +1,19 @@
-"""Where the figures come from, in the simulated world: the model's own pods and Prometheus, under any
-order of events and with the operator dying at any write."""
+"""Where the figures come from, in the simulated world: variations of the stories that
+`test_simulation` plays, under a few seeds."""
 
 from __future__ import annotations
 
 import pytest
 
-from simulation.sim_play import Case, end_state, play
-from simulation.sim_sources import SOURCES
-from simulation.sim_world import Fault
-
-SEEDS = range(5)
-CRASH_SEED = 11
+from simulation.sim_invariants import quiesces, watch
+from simulation.sim_scenarios import make
+from simulation.sim_sources import MORE_SOURCES
 
 
-@pytest.mark.parametrize("seed", SEEDS)
-@pytest.mark.parametrize("name", SOURCES)
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("name", MORE_SOURCES)
 def test_sources_under_seed(name: str, seed: int) -> None:
-    assert not (wrong := Case(name, seed).attempt()), wrong
-
-
-@pytest.mark.parametrize(
-    ("name", "mode"), [("slow_servers", "before"), ("broken_look_of_queries_tolerated", "lost")]
-)
-def test_sources_at_every_crash_point(name: str, mode: str) -> None:
-    reference = play(name, CRASH_SEED)
-    wanted = end_state(reference)
-    for write in range(len(reference.operator_writes)):
-        case = Case(name, CRASH_SEED, (Fault(write, mode),))
-        assert not (wrong := case.attempt(wanted)), wrong
+    world = make(seed)
+    watch(world)
+    MORE_SOURCES[name](world)
+    quiesces(world)
