@@ -42,8 +42,8 @@ def test_an_autoscaled_version_is_replaced_at_the_scale_of_its_load(
     first = shop.status["stable"]["revision"]
     shop.kube.wait(HPA, shop.namespace, first, lambda o: o is not None, PATIENCE, "an autoscaler")
     marks.append(("autoscaler", time.monotonic()))
+    metrics.set_load(shop.kube, shop.namespace, 2 * REQUEST * 8 // 10)
     with shop.load() as load:
-        metrics.set_load(shop.kube, shop.namespace, 2 * REQUEST * 8 // 10)
         _wait_scale(shop, first, 2)
         marks.append(("scaled", time.monotonic()))
         assert _scale_writer(shop, first) == ("kube-controller-manager", "Update", "scale")
