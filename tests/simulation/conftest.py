@@ -17,7 +17,7 @@ import pytest
 from simulation.sim_crashes import quantile
 
 PROPERTY = "simulation"
-COUNTS = ("runs", "points", "same", "pairs", "cycles", "writes")
+COUNTS = ("runs", "points", "pairs", "cycles", "writes")
 
 
 @pytest.fixture(scope="session")
@@ -46,9 +46,8 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
     terminalreporter.section("simulation")
     terminalreporter.write_line(
         f"{len(names)} stories; {seeds} of them under a seed without crashes; {total['points']} "
-        f"crash points (of which {total['same']} are another one as well) and {total['pairs']} "
-        f"pairs in rollbacks: {total['runs']} runs, {total['cycles']} cycles, {total['writes']} "
-        f"writes in {took:.0f} s of test time"
+        f"crash points and {total['pairs']} pairs in rollbacks: {total['runs']} runs, "
+        f"{total['cycles']} cycles, {total['writes']} writes in {took:.0f} s of test time"
     )
     terminalreporter.write_line(
         f"a plan takes {quantile(seconds, 0.5) * 1e3:.2f} ms of CPU (median), "

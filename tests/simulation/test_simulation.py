@@ -51,11 +51,12 @@ def test_story_under_seeds(name: str, seeds: range, record_property: Record) -> 
 def test_every_crash_point(
     name: str, one_thread: ProcessPoolExecutor, record_property: Record
 ) -> None:
-    """Before, with a lost answer, and after each write; in a rollback also every pair."""
-    tally = one_thread.submit(explore, name, REFERENCE_SEED).result()
+    """Before, with a lost answer, and after each write; in a rollback also every pair. What all
+    stories begin with is shared among them; `dev/soak --crashes` plays it in each."""
+    tally = one_thread.submit(explore, name, REFERENCE_SEED, thorough=False).result()
     record_property(PROPERTY, told(tally, name))
     assert not tally.failures, f"{len(tally.failures)} of {tally.runs}:\n{tally.failures[0]}"
-    assert tally.points >= 3 * 10
+    assert tally.points >= 10
 
 
 @pytest.mark.parametrize("name", ["promotion", "refusal", "abort", "serving_change"])
