@@ -13,5 +13,12 @@ from simulation.sim_trouble import TROUBLE
 
 STORIES: dict[str, Scenario] = {**SCENARIOS, **TROUBLE, **POLICY}
 
-EVERY: dict[str, Scenario] = {**STORIES, **ANALYSIS, **AUTOSCALING, **RESTORABLE, **SOURCES, **SPECS}
+EVERY: dict[str, Scenario] = {
+    **STORIES,
+    **ANALYSIS,
+    **AUTOSCALING,
+    **RESTORABLE,
+    **SOURCES,
+    **SPECS,
+}
 """With those that have a test file of their own."""

@@ -143,6 +143,8 @@ def test_a_lock_that_was_tampered_with_is_not_followed(bucket: Bucket, model: Mo
     assert found.here is False  # nothing of it is there
     found = told(look(bucket, replace(lock, prefix="../1/")))
     assert (found.here, found.reason) == (False, Reason.MalformedLock)
+    [found] = discover(bucket.store(), PREFIX, held={"m-v1": None}).locks
+    assert (found.here, found.reason) == (False, Reason.MalformedLock)
 
 
 def test_a_versioned_bucket_still_has_what_was_overwritten_and_deleted(

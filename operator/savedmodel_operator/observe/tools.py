@@ -91,6 +91,6 @@ def _discover(
         prefix,
         ready_marker=ready_marker,
         keep=wanted.numbers,
-        held={revision: lock for revision, lock in read.items() if lock is not None},
+        held=read,
         previous=previous,
     )

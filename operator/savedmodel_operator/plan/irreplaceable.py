@@ -13,7 +13,7 @@ from typing import Any
 from savedmodel_operator.api.reasons import Reason
 from savedmodel_operator.api.types import seconds
 from savedmodel_operator.plan.actions import Action, Apply, Event, Manifest
-from savedmodel_operator.plan.children import RevisionView, World
+from savedmodel_operator.plan.children import PodView, RevisionView, World
 from savedmodel_operator.plan.memory import Candidate, Memory
 from savedmodel_operator.plan.put import difference, put
 from savedmodel_operator.plan.restorable import (
@@ -83,11 +83,21 @@ def tell(world: World, memory: Memory, status: Mapping[str, Any]) -> tuple[Event
         events.append(Event(reason_of(new), text, warning=True))
     elif old.get("status") == "False" and new.get("status") == "True":
         events.append(Event(Reason.Restorable, str(new["message"])))
-    left, had = _ready(status), _ready(before)
+    left, had = _with_bytes(world.revision(stable.revision)), _ready(before)
     if gone and old.get("status") == "False" and left < had:
         text = f"{stable.revision} lost a pod that cannot be replaced: {left} of {had} are left"
         events.append(Event(reason_of(new), text, warning=True))
     return (*events, *_tell_overwritten(world, memory, before))
+
+
+def _with_bytes(view: RevisionView) -> int:
+    """Pods that have fetched and stay; whether they are ready just now is another matter."""
+    return sum(not pod.terminating and (pod.ready or _initialized(pod)) for pod in view.pods)
+
+
+def _initialized(pod: PodView) -> bool:
+    conditions = pod.body.get("status", {}).get("conditions") or ()
+    return any(c.get("type") == "Initialized" and c.get("status") == "True" for c in conditions)
 
 
 def _ready(status: Mapping[str, Any]) -> int:

@@ -25,6 +25,8 @@ def next_step(report: Report) -> str:
     if report.choice.refused is not None:
         number = report.choice.refused.number
         return f"upload a version above {number}, or set the action retry to try {number} again"
+    if report.kept:
+        return "upload the same files to the same place again, or a version with a higher number"
     if memory.stable is not None:
         return (
             f"a version above {memory.stable.number} in {snapshot.spec.source.uri} starts a rollout"

@@ -31,7 +31,7 @@ from savedmodel_operator.savedmodel.facts import ModelFacts
 from savedmodel_operator.savedmodel.layout import check_layout
 from savedmodel_operator.savedmodel.wire import MalformedModel
 from savedmodel_operator.storage.base import StorageError, Store, StoredObject
-from savedmodel_operator.storage.held import HEADS_AT_ONCE, Held, look_at
+from savedmodel_operator.storage.held import HEADS_AT_ONCE, Held, look_at, unusable
 from savedmodel_operator.storage.lock import encode_lock, lock_fault
 from savedmodel_operator.storage.s3 import md5_of_etag
 from savedmodel_operator.storage.versions import (
@@ -64,13 +64,14 @@ def discover(
     *,
     ready_marker: str | None = None,
     keep: Iterable[int] = (),
-    held: Mapping[str, Lock] | None = None,
+    held: Mapping[str, Lock | None] | None = None,
     previous: SourceView | None = None,
 ) -> SourceView:
     """One look at the versions under `prefix` (ends in "/" or is empty).
 
     keep: numbers that are looked at however old they are (stable, candidate).
-    held: locks by revision, of which the view tells whether they can still be fetched.
+    held: locks by revision, of which the view tells whether they can still be fetched; None for
+      one that cannot be read.
     previous: the last view of the same source; a version counts as settled once its listing is
       the same as there. After an error its versions are handed on.
     Never raises StorageError: it becomes the view's reason and message.
@@ -116,14 +117,15 @@ class _Look:
         prefix: str,
         ready_marker: str | None,
         keep: frozenset[int],
-        held: Mapping[str, Lock],
+        held: Mapping[str, Lock | None],
         previous: SourceView | None,
     ) -> None:
         self._store = store
         self._prefix = prefix
         self._marker = ready_marker
         self._keep = keep
-        self._held = held
+        self._asked = held
+        self._held = {name: lock for name, lock in held.items() if lock is not None}
         self._known = {v.number: v for v in previous.versions} if previous else {}
         self._before = {v.revision: v for v in previous.locks} if previous else {}
         self._listed: dict[str, _Listing] = {}  # of the held locks' directories
@@ -132,9 +134,11 @@ class _Look:
     def view(self) -> SourceView:
         """Versions first: their listings serve the locks, too."""
         view = self._versions()
-        return replace(view, locks=tuple(self._lock_view(r, k) for r, k in self._held.items()))
+        return replace(view, locks=tuple(self._lock_view(r, k) for r, k in self._asked.items()))
 
-    def _lock_view(self, revision: str, lock: Lock) -> LockView:
+    def _lock_view(self, revision: str, lock: Lock | None) -> LockView:
+        if lock is None:
+            return unusable(revision, "it is damaged")
         elsewhere = lock.bucket != self._store.access.bucket or lock_fault(lock) is not None
         listing = self._listed.get(lock.prefix)
         if listing is None and not elsewhere:

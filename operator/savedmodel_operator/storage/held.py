@@ -48,8 +48,7 @@ def look_at(store: Store, held: Held) -> LockView:
     place = f"s3://{lock.bucket}/{lock.prefix}"
     fault = lock_fault(lock)
     if fault is not None:
-        text = f"the lock cannot be used: {fault}; delete its ConfigMap and it is made again"
-        return LockView(held.revision, False, Reason.MalformedLock, text)
+        return unusable(held.revision, fault)
     if lock.bucket != store.access.bucket:
         text = f"its bytes are in {place}, and spec.source names another bucket now"
         return LockView(held.revision, None, Reason.SourceMoved, text)
@@ -63,6 +62,12 @@ def look_at(store: Store, held: Held) -> LockView:
         count = sum(item.version_id is None for item in other)
         return _gone(held, lost, f"{how} ({count} of {len(lock.objects)} locked objects)")
     return _by_versions(store, held, other, fingerprint(_triples(listed)))
+
+
+def unusable(revision: str, fault: str) -> LockView:
+    """The answer for a lock that no pod would follow."""
+    text = f"the lock cannot be used: {fault}; delete its ConfigMap and it is made again"
+    return LockView(revision, False, Reason.MalformedLock, text)
 
 
 def _same(item: LockedObject, found: StoredObject | None) -> bool:
