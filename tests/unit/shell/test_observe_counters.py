@@ -226,6 +226,14 @@ async def test_each_server_counts_for_its_own_revision():
     servers.counters.close()
 
 
+async def test_what_prometheus_is_asked_is_not_counted():
+    servers = Routers()
+    pods = router("r", "10.0.0.9"), server("a", "10.0.0.1", "new")
+    assert servers.view(*pods, subject=replace(SERVED, source="Prometheus")) is None
+    await asyncio.sleep(10)
+    assert servers.asked == []
+
+
 @pytest.mark.parametrize(
     ("silent", "alone", "fresh"),
     [("10.0.0.1", True, False), ("10.0.0.3", True, True), ("10.0.0.3", False, False)],
