@@ -73,6 +73,8 @@ CALC = (
 REFUSING = sample(Kind.CALC_THAT_REFUSES, 6)
 FAILING = sample(Kind.CALC_THAT_FAILS, 7)
 TIRING = sample(Kind.CALC_THAT_TIRES, 8)
+#: Well in itself, and above all others.
+SOUND = sample(Kind.CALC, 9)
 
 #: Seconds: what the answers of a version that tires take in the end, and how much longer than the
 #: one before each of them takes until then.
@@ -80,7 +82,7 @@ TIRED, TIRES_BY = 0.5, 0.05
 
 BLOB = (sample(Kind.BLOB, 1), sample(Kind.BLOB, 2))
 
-ALL = (*FLOWERS, *CALC, REFUSING, FAILING, TIRING, *BLOB)
+ALL = (*FLOWERS, *CALC, REFUSING, FAILING, TIRING, SOUND, *BLOB)
 
 
 def flowers(measurements: list[float], version: int) -> tuple[list[float], int]:

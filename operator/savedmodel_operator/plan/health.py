@@ -65,6 +65,16 @@ def say_idle_autoscaler(view: RevisionView) -> str:
     return ""
 
 
+def tell_loss(view: RevisionView) -> str:
+    """Why none of a revision's pods is ready any more: how the latest server ended, if one did."""
+    for pod in view.pods:
+        for container in pod.body.get("status", {}).get("containerStatuses") or ():
+            ended = _ended(container)
+            if ended is not None:
+                return f"the server of pod {pod.name} ended, {_detail(ended)}"
+    return "none of its pods is ready any more"
+
+
 def _pod_complaints(pod: PodView) -> Iterable[Complaint]:
     status = pod.body.get("status", {})
     for container in status.get("initContainerStatuses") or ():
@@ -95,8 +105,6 @@ def _server_complaints(pod: PodView, container: Mapping[str, Any]) -> Iterable[C
     if ended is None:
         return
     restarts = int(container.get("restartCount", 0))
-    text = " ".join(str(ended.get("message", "")).split())[-300:]
-    detail = f"exit code {ended.get('exitCode')}" + (f": {text}" if text else "")
     if ended.get("reason") == "OOMKilled":
         yield Complaint(
             Reason.OutOfMemory,
@@ -106,9 +114,15 @@ def _server_complaints(pod: PodView, container: Mapping[str, Any]) -> Iterable[C
     elif restarts >= CRASHES or (restarts == 0 and "running" not in container.get("state", {})):
         yield Complaint(
             Reason.CrashLoop,
-            f"pod {pod.name} restarted {restarts} times, {detail}",
+            f"pod {pod.name} restarted {restarts} times, {_detail(ended)}",
             restarts >= CRASHES,
         )
+
+
+def _detail(ended: Mapping[str, Any]) -> str:
+    """The exit code and the last words."""
+    text = " ".join(str(ended.get("message", "")).split())[-300:]
+    return f"exit code {ended.get('exitCode')}" + (f": {text}" if text else "")
 
 
 def _image_complaints(pod: PodView, container: Mapping[str, Any]) -> Iterable[Complaint]:

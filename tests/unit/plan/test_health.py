@@ -9,7 +9,7 @@ import pytest
 
 from savedmodel_operator.api.reasons import Reason
 from savedmodel_operator.plan.children import PodView, RevisionView
-from savedmodel_operator.plan.health import find_complaint, say_idle_autoscaler
+from savedmodel_operator.plan.health import find_complaint, say_idle_autoscaler, tell_loss
 from savedmodel_operator.plan.snapshot import Observed
 
 
@@ -147,3 +147,12 @@ def test_an_autoscaler_that_cannot_tell_the_load_is_quoted(conditions, said):
     autoscaler = Observed("HorizontalPodAutoscaler", "v1", "u", "1", body)
     assert say_idle_autoscaler(RevisionView("v1", autoscaler=autoscaler)) == said
     assert say_idle_autoscaler(RevisionView("v1")) == ""
+
+
+def test_a_loss_is_told_by_how_the_server_ended() -> None:
+    restarted = {**crashed(1), "state": {"running": {}}}
+    pods = (pod(containerStatuses=[{"state": {"running": {}}}]), pod(containerStatuses=[restarted]))
+    words = "the server of pod p ended, exit code 255: Failed to start server"
+    assert tell_loss(RevisionView("r", pods=pods)) == words
+    assert tell_loss(RevisionView("r", pods=pods[:1])) == "none of its pods is ready any more"
+    assert tell_loss(RevisionView("r")) == "none of its pods is ready any more"
