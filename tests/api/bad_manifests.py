@@ -526,6 +526,44 @@ CASES: dict[str, Case] = {
         },
         ("must be sha256: and 64 hexadecimal digits, as in status.versions",),
     ),
+    "capacity of later": (
+        {"spec.rollout.capacity": "BlueGreen"},
+        ('Unsupported value: "BlueGreen"',),
+    ),
+    "one pod replaced by one": (
+        {"spec.rollout.capacity": "Replace"},
+        ("would leave no ready pod of one: set serving.replicas to 2 or more",),
+    ),
+    "one given pod replaced by one": (
+        {"spec.rollout.capacity": "Replace", "spec.serving.replicas": 1},
+        ("capacity: Surge (one pod more meanwhile) or Recreate (downtime)",),
+    ),
+    "steps without two revisions": (
+        {"spec.rollout": {"capacity": "Recreate", "steps": [STEP]}},
+        ("leave steps out, or write capacity: Surge or Replace",),
+    ),
+    "replacing what an autoscaler scales": (
+        {
+            "spec.rollout.capacity": "Replace",
+            "spec.serving.autoscaling": {"minReplicas": 2, "maxReplicas": 4},
+        },
+        ("need a fixed number of pods: set serving.replicas",),
+    ),
+    "recreating what an autoscaler scales": (
+        {"spec.rollout.capacity": "Recreate", "spec.serving.autoscaling": {"maxReplicas": 4}},
+        ("need a fixed number of pods: set serving.replicas",),
+    ),
+    "keeping without room": (
+        {"spec.rollout.capacity": "Recreate", "spec.versions.keep": 1},
+        ("leaves no room for them: set keep: 0",),
+    ),
+    "agreement with a stable that is stopped": (
+        {
+            "spec.rollout.capacity": "Recreate",
+            "spec.gate": {"requests": [GOLDEN], "agreement": {"maxDifference": "0.1"}},
+        },
+        ("leave agreement out, or write capacity: Surge or Replace",),
+    ),
     "provider of later": (
         {"spec.traffic.provider": "Gateway"},
         ('Unsupported value: "Gateway": supported values: "Router"',),

@@ -35,6 +35,7 @@ from simulation.sim_actors import Carried, is_ready
 from simulation.sim_api import OWNER
 from simulation.sim_bucket import decoded
 from simulation.sim_duties import CapacityKept, RejectedStayOut, RoutePrompt, WaitsWake
+from simulation.sim_pods import PodsInPlace, capacity_of
 from simulation.sim_world import World
 
 MILLISECOND = 0.001
@@ -155,6 +156,8 @@ class RouteInOrder:
         replicas = spec["serving"].get("replicas", 1)
         ready = len(_answering(world).get(revision, ()))
         needed = math.ceil(weight * replicas / 100)
+        if capacity_of(world) == "Replace":
+            needed -= 1  # the pod that is being replaced
         assert ready >= needed, f"{revision} gets {weight} % with {ready} pods\n{world.tail()}"
         step = next((s for s in spec["rollout"]["steps"] if s["weight"] == before), None)
         if step is not None and not world.hurried:
@@ -197,6 +200,8 @@ class StableKept:
                         f"promoted while a router carries {weight} %\n{world.tail()}"
                     )
             delay = seconds(owner["spec"]["rollout"]["scaleDownDelay"])
+            if capacity_of(world) != "Surge":
+                delay = 0.0  # its pods make room
             self.former[str(self.serving)] = world.now + delay - MILLISECOND
         self.serving = stable["revision"]
         for former, until in self.former.items():
@@ -204,6 +209,8 @@ class StableKept:
             assert there or world.now >= until, f"{former} was kept too short\n{world.tail()}"
         deployment = world.api.objects.get(("Deployment", self.serving))
         assert deployment is not None, f"stable's Deployment is gone\n{world.tail()}"
+        if capacity_of(world) != "Surge":
+            return  # see PodsInPlace
         wanted = owner["spec"]["serving"].get("replicas", 1)
         scale = deployment["spec"]["replicas"]
         assert scale >= min(wanted, world.floor), f"stable is scaled to {scale}\n{world.tail()}"
@@ -304,6 +311,7 @@ def watch(world: World) -> None:
         WaitsWake(),
         RejectedStayOut(),
         CapacityKept(),
+        PodsInPlace(),
     ]
 
 

@@ -72,6 +72,8 @@ class Reason(StrEnum):
     FirstRevision = "FirstRevision"
     CandidateStarting = "CandidateStarting"
     CandidateUnschedulable = "CandidateUnschedulable"
+    CapacityMissing = "CapacityMissing"
+    Recreating = "Recreating"
     LiveChecksPending = "LiveChecksPending"
     RouterSyncing = "RouterSyncing"
     Holding = "Holding"

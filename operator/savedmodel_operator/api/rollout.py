@@ -9,7 +9,10 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from savedmodel_operator.api.analysis import ROLLOUT_RULES, Analysis
+from savedmodel_operator.api import analysis as analyses
+from savedmodel_operator.api import capacity as capacities
+from savedmodel_operator.api.analysis import Analysis
+from savedmodel_operator.api.capacity import Capacity
 from savedmodel_operator.api.scalars import Base, Duration, cel
 
 
@@ -37,7 +40,7 @@ class Step(Base, frozen=True):
 class Rollout(Base, frozen=True):
     """How traffic moves to a new revision."""
 
-    RULES = ROLLOUT_RULES
+    RULES = (*analyses.ROLLOUT_RULES, *capacities.ROLLOUT_RULES)
 
     steps: Annotated[
         tuple[Step, ...],
@@ -54,6 +57,7 @@ class Rollout(Base, frozen=True):
         ),
     ] = ()
     analysis: Analysis | None = None
+    capacity: Capacity = "Surge"
     deadline: Annotated[
         Duration,
         Meta(

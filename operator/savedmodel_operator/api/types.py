@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
+from savedmodel_operator.api.capacity import SPEC_RULES
 from savedmodel_operator.api.gate import (
     DTYPES,
     Compatibility,
@@ -270,6 +271,8 @@ class Traffic(Base, frozen=True):
 
 class Spec(Base, frozen=True):
     """What the user wants."""
+
+    RULES = SPEC_RULES
 
     source: Source
     serving: Serving

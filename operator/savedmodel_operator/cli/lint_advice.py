@@ -12,6 +12,7 @@ from savedmodel_operator.api.types import Spec, seconds
 from savedmodel_operator.cli.manifest import Path
 from savedmodel_operator.gate.inventory import VERSIONS
 from savedmodel_operator.gate.ops import with_serving_version
+from savedmodel_operator.plan.capacity import share_of
 
 Advice = tuple[Path, str]
 
@@ -71,7 +72,15 @@ def _ops(spec: Spec) -> Iterator[Advice]:
 
 
 def _rollout(spec: Spec) -> Iterator[Advice]:
-    if not spec.rollout.steps:
+    if spec.rollout.capacity == "Recreate":
+        yield (
+            ("spec", "rollout", "capacity"),
+            (
+                "Recreate: with every new version requests are answered 503 until it has loaded; "
+                "Surge needs one pod more meanwhile, Replace none with two replicas or more"
+            ),
+        )
+    elif not spec.rollout.steps:
         yield (
             ("spec", "rollout", "steps"),
             (
@@ -84,6 +93,7 @@ def _rollout(spec: Spec) -> Iterator[Advice]:
             ("spec", "rollout", "steps"),
             ("no step holds or pauses: the weights pass within seconds; give them a hold"),
         )
+    yield from _shares(spec)
     deadline, load = spec.rollout.deadline, spec.serving.load_deadline
     if seconds(deadline) <= seconds(load):
         yield (
@@ -91,6 +101,22 @@ def _rollout(spec: Spec) -> Iterator[Advice]:
             (
                 f"{deadline} is no longer than serving.loadDeadline ({load}): a candidate that loads "
                 f"slowly would be given up while it may still load"
+            ),
+        )
+
+
+def _shares(spec: Spec) -> Iterator[Advice]:
+    """Steps that whole pods do not come close to."""
+    total = spec.replicas
+    if spec.rollout.capacity != "Replace" or total < 2:
+        return
+    small = [s.weight for s in spec.rollout.steps if s.weight * total < 100]
+    if small:
+        yield (
+            ("spec", "rollout", "steps"),
+            (
+                f"{small[0]} % of {total} pods is less than one pod: with capacity: Replace the step "
+                f"has one pod and {share_of(1, total)} % of the requests"
             ),
         )
 

@@ -128,7 +128,9 @@ class World:
 
     @property
     def scale_down_delay(self) -> float:
-        """Seconds that a former stable revision stays."""
+        """Seconds that a former stable revision stays; none where its pods make room."""
+        if self.snapshot.spec.rollout.capacity != "Surge":
+            return 0.0
         return seconds(self.snapshot.spec.rollout.scale_down_delay)
 
     def revision(self, name: str) -> RevisionView:

@@ -23,6 +23,7 @@ from savedmodel_operator.gate.verdict import Verdict
 from savedmodel_operator.gate.warmup import check_warmup
 from savedmodel_operator.plan import rollout, verbs
 from savedmodel_operator.plan.actions import Action, Apply, Event, Plan
+from savedmodel_operator.plan.capacity import Capacity, Shares
 from savedmodel_operator.plan.children import World
 from savedmodel_operator.plan.desired import Wanted, plan_writes, stop_fighting
 from savedmodel_operator.plan.health import say_idle_autoscaler
@@ -49,8 +50,7 @@ class Turn:
     """The rollout's part of a cycle."""
 
     memory: Memory
-    weight: int
-    replicas: int
+    shares: Shares
     wait: Wait
     events: tuple[Event, ...]
 
@@ -72,13 +72,15 @@ def decide(snapshot: Snapshot) -> Plan:
     wanted = Wanted(
         memory=turn.memory,
         before=before,
-        route=build_route(world, turn.memory, router, retired, turn.weight),
+        route=build_route(world, turn.memory, router, retired, turn.shares.weights),
         retired=retired,
-        candidate_replicas=turn.replicas,
+        shares=turn.shares,
         target=choice.target,
     )
     actions, left = stop_fighting(world, plan_writes(world, router, wanted))
-    view = status_builder.Report(world, router, turn.memory, choice, turn.wait, retired, left)
+    view = status_builder.Report(
+        world, router, turn.memory, choice, turn.wait, retired, turn.shares, left
+    )
     status = _status(snapshot, before, view)
     told = tell(world, turn.memory, status)
     return Plan(
@@ -109,19 +111,34 @@ def _take_turn(world: World, router: RouterState, handled: verbs.Handled, choice
         memory, wait, more = _start(world, router, memory, choice)
         events += more
         if memory.candidate is None:
-            return Turn(memory, 0, 0, wait, events)
+            return _without_candidate(world, router, memory, wait, events)
     held = handled.memory.candidate
     same = held is not None and held.revision == memory.candidate.revision
     progress: Progress = rollout.advance(
         world, router, memory, handled.advance and same, handled.abort if same else None
     )
-    return Turn(
-        progress.memory,
-        progress.weight,
-        progress.replicas,
-        progress.wait,
-        (*events, *progress.events),
-    )
+    events = (*events, *progress.events)
+    if progress.shares is None:
+        return _without_candidate(world, router, progress.memory, progress.wait, events)
+    return Turn(progress.memory, progress.shares, progress.wait, events)
+
+
+def _without_candidate(
+    world: World, router: RouterState, memory: Memory, wait: Wait, events: tuple[Event, ...]
+) -> Turn:
+    """Stable alone; where it was stopped for a candidate that failed, it comes back."""
+    capacity = Capacity(world, router, memory)
+    shares = capacity.shares(None, 0)
+    if shares.nobody and memory.stable is not None:
+        wait = replace(
+            wait,
+            sentence=f"{wait.sentence}; {capacity.return_words}",
+            again=world.snapshot.now + LOOK_AGAIN if capacity.stable.ready_ips else None,
+        )
+    elif memory.stable is not None and capacity.silenced and not any(router.weights.values()):
+        text = f"{memory.stable.revision} serves again"
+        events = (*events, Event(Reason.WeightChanged, text))
+    return Turn(memory, shares, wait, events)
 
 
 def _supersede(world: World, memory: Memory, choice: Choice) -> tuple[Memory, tuple[Event, ...]]:

@@ -16,6 +16,7 @@ from savedmodel_operator.api import names
 from savedmodel_operator.plan import memory as memories
 from savedmodel_operator.plan.actions import Action, Annotate, Apply, Create, Delete
 from savedmodel_operator.plan.autoscaler import keep_autoscaler, remove_autoscalers
+from savedmodel_operator.plan.capacity import Shares
 from savedmodel_operator.plan.children import RevisionView, World
 from savedmodel_operator.plan.irreplaceable import put_budget
 from savedmodel_operator.plan.keeping import find_kept
@@ -29,7 +30,7 @@ from savedmodel_operator.plan.routing import (
     encode_weights,
     may_delete,
 )
-from savedmodel_operator.plan.scale import stable_replicas, wanted_replicas, written_replicas
+from savedmodel_operator.plan.scale import wanted_replicas, written_replicas
 from savedmodel_operator.plan.snapshot import ObjectKey
 from savedmodel_operator.plan.target import Target
 from savedmodel_operator.workload import lock as lock_builder
@@ -53,7 +54,7 @@ class Wanted:
     before: Memory  # as stored: nothing that it still names is deleted
     route: RoutePlan
     retired: tuple[Retired, ...]
-    candidate_replicas: int
+    shares: Shares
     target: Target | None  # source of lock and facts for a revision that is not there yet
 
 
@@ -130,15 +131,15 @@ def _revision_parts(world: World, owner: Owner, wanted: Wanted) -> Iterator[Acti
     """Stable first, what is kept, then the candidate: lock, record, Service, Deployment, budget."""
     memory, before = wanted.memory, wanted.before
     if memory.stable is not None:
-        scale = stable_replicas(world, memory)
-        yield from _one_revision(world, owner, wanted, memory.stable.revision, scale)
+        name = memory.stable.revision
+        yield from _one_revision(world, owner, wanted, name, wanted.shares.stable)
         yield from keep_autoscaler(world, owner, memory, before, bool(wanted.retired))
     for kept in find_kept(world, memory):
         scale = wanted_replicas(world, memory)
         yield from _one_revision(world, owner, wanted, kept.revision, scale)
     if memory.candidate is not None:
         name = memory.candidate.revision
-        yield from _one_revision(world, owner, wanted, name, wanted.candidate_replicas)
+        yield from _one_revision(world, owner, wanted, name, wanted.shares.candidate)
 
 
 def _one_revision(

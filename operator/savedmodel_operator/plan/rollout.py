@@ -34,7 +34,7 @@ from dataclasses import replace
 from savedmodel_operator.api.reasons import Reason
 from savedmodel_operator.api.types import seconds
 from savedmodel_operator.gate import Outcome
-from savedmodel_operator.plan import analysis
+from savedmodel_operator.plan import analysis, room
 from savedmodel_operator.plan.actions import Event
 from savedmodel_operator.plan.children import World
 from savedmodel_operator.plan.health import find_complaint
@@ -60,7 +60,7 @@ def advance(
     candidate = take_base(world, memory, _within(memory.candidate, len(steps)))
     candidate = _suspended(world, candidate)
     memory = replace(memory, candidate=candidate)
-    trial = Trial(world, router, memory, candidate, steps, by_hand)
+    trial = room.restarted(Trial(world, router, memory, candidate, steps, by_hand))
     trial = analysis.take_look(trial)
     end = End(Reason.RolledBack, Reason.Aborted, abort) if abort else _find_end(trial)
     events: tuple[Event, ...] = ()
@@ -115,7 +115,7 @@ def _find_end(trial: Trial) -> End | None:
         return failure
     deadline = seconds(trial.world.snapshot.spec.rollout.deadline)
     late = trial.now - trial.candidate.progress_since > deadline
-    may_wait = trial.held or _is_unasked(trial)
+    may_wait = trial.held or trial.stage.waits or _is_unasked(trial)
     if trial.candidate.step_since is None and late and trial.replicas and not may_wait:
         reason = complaint.reason if complaint else Reason.DeadlineExceeded
         text = f": {complaint.message}" if complaint else ""
@@ -133,6 +133,13 @@ def _is_unasked(trial: Trial) -> bool:
     verdict = trial.world.snapshot.live.get(trial.candidate.revision)
     asked = verdict is not None and verdict.outcome is not Outcome.Errored
     return not asked and trial.view.ready_replicas >= trial.replicas
+
+
+def _check_room(trial: Trial) -> Candidate | Wait | End:
+    """Pods in stable's place: `rollout.capacity`. A person's pause holds back the next one."""
+    if trial.held and trial.stage.waits:
+        return _held_at(trial, trial.router.weights.get(trial.candidate.revision, 0))
+    return room.check(trial)
 
 
 def _check_scale(trial: Trial) -> Candidate | Wait | End:
@@ -169,8 +176,9 @@ def _check_live(trial: Trial) -> Candidate | Wait | End:
     if verdict.outcome is Outcome.Errored:
         return Wait(Reason.CheckErrored, verdict.message, trial.now + CHECK_AGAIN)
     if verdict.outcome is Outcome.Rejected:
-        # By the step too: after a crash the route may be taken back already.
+        # By the step and status too: after a crash the route may be taken back already.
         carried = trial.router.weights.get(trial.candidate.revision) or trial.candidate.step
+        carried = carried or trial.candidate.weight
         kind = Reason.RolledBack if carried else Reason.Rejected
         bound = bound_by(gate_hash(trial.world.snapshot.spec), verdict.files)
         return End(kind, verdict.reason, verdict.message, bound)
@@ -219,6 +227,9 @@ def _check_weight(trial: Trial) -> Candidate | Wait | End:
         return trial.candidate
     carried = trial.router.weights.get(trial.candidate.revision, 0)
     if carried == trial.weight and trial.router.verified:
+        if not trial.stage.whole:
+            text = f"{trial.candidate.revision} gives pods back to stable, as the step asks"
+            return Wait(Reason.RouterSyncing, text, trial.now + LOOK_AGAIN)
         return replace(
             trial.candidate, step_since=trial.now, progress_since=trial.now, weight=trial.weight
         )
@@ -268,6 +279,7 @@ _AT_WEIGHT = (
 )
 
 _RULES: tuple[Callable[[Trial], Candidate | Wait | End], ...] = (
+    _check_room,
     _check_scale,
     _check_live,
     _check_held,
@@ -301,20 +313,21 @@ def _waiting(trial: Trial, wait: Wait, events: tuple[Event, ...]) -> Progress:
         # capacity went missing: the step starts over
         candidate = replace(candidate, step_since=None, progress_since=trial.now)
     elif trial.now - candidate.progress_since > deadline / 2 and (
-        trial.replicas == 0 or wait.reason is Reason.CheckErrored
+        trial.replicas == 0 or trial.stage.waits or wait.reason is Reason.CheckErrored
     ):
         candidate = replace(candidate, progress_since=trial.now)  # seldom: each is a status write
-    weight = _granted(trial, wait)
+    shares = trial.capacity.shares(trial.stage, _granted(trial, wait))
     if trial.router.verified:
         carried = trial.router.weights.get(candidate.revision, 0)
-        candidate = replace(candidate, weight=carried)
+        grown = carried > candidate.weight
+        since = trial.now if grown else candidate.progress_since
+        candidate = replace(candidate, weight=carried, progress_since=since)
     if not (wait.clock_stops or trial.held):
         end = candidate.progress_since + deadline + 0.001
         wait = replace(wait, wake_at=min(wait.wake_at or end, end))
-    wait = analysis.until_counted(trial, wait)
-    return Progress(
-        replace(trial.memory, candidate=candidate), weight, trial.replicas, wait, events
-    )
+    wait = room.with_downtime(trial, shares, analysis.until_counted(trial, wait))
+    events = (*events, *room.stop_events(trial, shares))
+    return Progress(replace(trial.memory, candidate=candidate), shares, wait, events)
 
 
 def _granted(trial: Trial, wait: Wait) -> int:
@@ -344,9 +357,7 @@ def _promote(trial: Trial, events: tuple[Event, ...]) -> Progress:
     )
     text = f"{candidate.revision} serves all requests"
     if former is not None:
-        spec = trial.world.snapshot.spec
-        stays = f"is kept for {spec.rollout.scale_down_delay}"
-        text += f"; {former.revision} {'runs on' if spec.versions.keep else stays}"
+        text += f"; {former.revision} {room.former_words(trial)}"
         text += say_parting(trial.world, former)
         memory = memory.remember(
             Past(
@@ -358,13 +369,8 @@ def _promote(trial: Trial, events: tuple[Event, ...]) -> Progress:
                 trial.now,
             )
         )
-    return Progress(
-        memory,
-        0,
-        trial.replicas,
-        Wait(Reason.Promoted, text),
-        (*events, Event(Reason.Promoted, text)),
-    )
+    event = Event(Reason.Promoted, text)
+    return Progress(memory, None, Wait(Reason.Promoted, text), (*events, event))
 
 
 def _take_back(trial: Trial, end: End, events: tuple[Event, ...]) -> Progress:
@@ -378,6 +384,5 @@ def _take_back(trial: Trial, end: End, events: tuple[Event, ...]) -> Progress:
     memory = replace(trial.memory.reject(entry), candidate=None).remember(
         Past(*identity, end.kind, text, trial.now)
     )
-    return Progress(
-        memory, 0, 0, Wait(end.reason, text), (*events, Event(end.kind, text, warning=True))
-    )
+    event = Event(end.kind, text, warning=True)
+    return Progress(memory, None, Wait(end.reason, text), (*events, event))

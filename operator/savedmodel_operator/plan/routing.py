@@ -110,18 +110,21 @@ def _keep_until(world: World, memory: Memory, revision: str) -> float:
 
 
 def build_route(
-    world: World, memory: Memory, router: RouterState, retired: Iterable[Retired], weight: int
+    world: World,
+    memory: Memory,
+    router: RouterState,
+    retired: Iterable[Retired],
+    weights: tuple[int, int],
 ) -> RoutePlan:
-    """The configuration wanted now; `weight` is what the rollout grants the candidate."""
+    """The configuration wanted now; `weights`: the candidate's and stable's, both 0 for nobody."""
     snapshot, stable, candidate = world.snapshot, memory.stable, memory.candidate
     sticky = snapshot.spec.traffic.sticky
     backends: list[Backend] = []
     if candidate is not None and world.revision(candidate.revision).service is not None:
-        backends.append(Backend(candidate.revision, candidate.number, weight))
-    else:
-        weight = 0
+        backends.append(Backend(candidate.revision, candidate.number, weights[0]))
+        weights = (0, weights[1])
     if stable is not None:
-        backends.append(Backend(stable.revision, stable.number, 100 - weight))
+        backends.append(Backend(stable.revision, stable.number, sum(weights)))
     for kept in find_kept(world, memory):
         if world.revision(kept.revision).service is not None:
             backends.append(Backend(kept.revision, kept.number, 0))

@@ -5,17 +5,17 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 from savedmodel_operator.analysis.looks import Look
 from savedmodel_operator.api.reasons import Reason
 from savedmodel_operator.api.types import Step
 from savedmodel_operator.plan.actions import Event
+from savedmodel_operator.plan.capacity import RECREATE, Capacity, Shares, Stage
 from savedmodel_operator.plan.children import RevisionView, World
 from savedmodel_operator.plan.memory import Candidate, Memory
 from savedmodel_operator.plan.routing import RouterState
-from savedmodel_operator.plan.scale import wanted_replicas
 
 
 @dataclass(frozen=True)
@@ -69,45 +69,52 @@ class Trial:
         """Whether this is the implied 100 %."""
         return self.candidate.step >= len(self.steps)
 
+    @cached_property
+    def capacity(self) -> Capacity:
+        """Its pods and stable's."""
+        memory = replace(self.memory, candidate=self.candidate)
+        asked = self.candidate.paused or self.candidate.suspended
+        return Capacity(self.world, self.router, memory, asked)
+
+    @cached_property
+    def stage(self) -> Stage:
+        """What it goes for now on the way to this step's weight."""
+        weight = 100 if self.last else self.steps[self.candidate.step].weight
+        return self.capacity.stage(weight, last=self.last)
+
     @property
     def weight(self) -> int:
-        """Percent that this step is to carry."""
-        return 100 if self.last else self.steps[self.candidate.step].weight
+        """Percent that it is to carry now."""
+        return self.stage.weight
 
     @property
     def held(self) -> bool:
-        """Whether a person keeps it where it is; the deadline's clock stands still meanwhile."""
-        return self.candidate.paused or self.candidate.suspended
+        """Whether a person keeps it where it is; the deadline's clock stands still meanwhile.
+        Nobody holds it while stable is stopped for it."""
+        return self.capacity.held and not self.capacity.stopping
 
     @property
     def replicas(self) -> int:
-        """Pods that this step needs: ceil(weight × replicas)."""
-        return replicas_at(self.weight, wanted_replicas(self.world, self.memory))
+        """Pods that it needs now."""
+        return self.stage.pods
 
 
 @dataclass(frozen=True)
 class Progress:
-    """What the rules made of the candidate: granted weight, where it waits, what to say."""
+    """What the rules made of the candidate: where it waits, what to say. `shares`: None where it
+    is no candidate any more."""
 
     memory: Memory
-    weight: int
-    replicas: int
+    shares: Shares | None
     wait: Wait
     events: tuple[Event, ...] = ()
 
 
-def replicas_at(weight: int, replicas: int) -> int:
-    """Candidate pods for a weight in percent.
-
-    >>> replicas_at(5, 3), replicas_at(50, 4), replicas_at(100, 4)
-    (1, 2, 4)
-    """
-    return max(1, math.ceil(weight * replicas / 100)) if replicas else 0
-
-
 def steps_of(world: World, memory: Memory) -> tuple[Step, ...]:
     """The first revision takes no steps: there is nobody to share traffic with. Nor does one that
-    was stable here before and was pinned to come back."""
-    if memory.stable is None or (memory.candidate is not None and memory.candidate.returning):
+    was stable here before and was pinned to come back, or takes stable's place at once."""
+    if memory.stable is None or world.snapshot.spec.rollout.capacity == RECREATE:
+        return ()
+    if memory.candidate is not None and memory.candidate.returning:
         return ()
     return world.snapshot.spec.rollout.steps

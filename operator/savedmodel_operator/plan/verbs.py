@@ -98,7 +98,7 @@ def _steer(snapshot: Snapshot, memory: Memory, asked: Action, steps: int) -> Han
             memory, f"{verb} names step {asked.step}, the rollout is at step {candidate.step}"
         )
     if asked.verb is Verb.Pause:
-        return _pause(memory, candidate)
+        return _pause(snapshot, memory, candidate)
     if asked.verb is Verb.Resume:
         return _resume(snapshot, memory, candidate)
     return _promote(snapshot, memory, candidate, steps if asked.verb is Verb.PromoteFull else None)
@@ -107,9 +107,16 @@ def _steer(snapshot: Snapshot, memory: Memory, asked: Action, steps: int) -> Han
 _SUSPENDED = "{} is held by spec.suspend; set that to false first"
 
 
-def _pause(memory: Memory, candidate: Candidate) -> Handled:
+def _pause(snapshot: Snapshot, memory: Memory, candidate: Candidate) -> Handled:
     if candidate.paused:
         return _refuse(memory, f"{candidate.revision} is paused already; resume lets it go on")
+    stable = snapshot.status.get("stable") or {}
+    if snapshot.spec.rollout.capacity == "Recreate" and stable.get("weight") == 0:
+        return _refuse(
+            memory,
+            f"stable is stopped for {candidate.revision} and nobody is answered until that serves, "
+            "so nothing is held now; abort brings stable back",
+        )
     note = Event(Reason.ActionHandled, f"{candidate.revision} is paused, as asked")
     return Handled(replace(memory, candidate=replace(candidate, paused=True)), (note,))
 

@@ -48,7 +48,7 @@ def build(report: Report) -> dict[str, Any]:
         tried = memory.candidate.weight if memory.candidate else 0
         body["stable"] = {
             **memories.write_stable(memory.stable),
-            "weight": 100 - tried,
+            "weight": 0 if report.silent else 100 - tried,
             **_place(report, memory.stable.revision),
         }
     if memory.candidate is not None:

@@ -12,7 +12,6 @@ from savedmodel_operator.api.reasons import Reason
 from savedmodel_operator.plan import memory as memories
 from savedmodel_operator.plan.health import find_complaint
 from savedmodel_operator.plan.restorable import CONDITION
-from savedmodel_operator.plan.scale import wanted_replicas
 from savedmodel_operator.status.report import BY_A_PERSON, Report, cut
 from savedmodel_operator.status.versions import say_overwritten
 
@@ -43,12 +42,14 @@ def _ready(report: Report) -> Entry:
     stable = report.memory.stable
     if stable is None:
         return "False", report.wait.reason, report.wait.sentence
+    if report.silent:
+        return "False", report.wait.reason, report.wait.sentence
     view = report.world.revision(stable.revision)
-    spec, wanted = report.world.snapshot.spec, wanted_replicas(report.world, report.memory)
+    spec, wanted = report.world.snapshot.spec, report.wanted
     autoscaled = spec.serving.autoscaling is not None
     # What an autoscaler adds may still load: the spec promises its least number.
     least = spec.replicas if autoscaled else wanted
-    scaled = autoscaled or view.scale == wanted or (report.kept and view.scale > wanted)
+    scaled = autoscaled or report.scaled(view) or (report.kept and view.scale > wanted)
     if view.ready_replicas < least or not scaled:
         complaint = find_complaint(view)
         text = f"{view.ready_replicas} of {wanted} pods of {stable.revision} are ready"

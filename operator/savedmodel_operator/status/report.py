@@ -10,7 +10,8 @@ from functools import cached_property
 
 from savedmodel_operator.api.reasons import Reason
 from savedmodel_operator.api.source import VersionView
-from savedmodel_operator.plan.children import World
+from savedmodel_operator.plan.capacity import Shares
+from savedmodel_operator.plan.children import RevisionView, World
 from savedmodel_operator.plan.memory import Memory, Rejection
 from savedmodel_operator.plan.restorable import Restore, find_overwritten, find_restore
 from savedmodel_operator.plan.routing import Retired, RouterState
@@ -36,6 +37,7 @@ class Report:
     choice: Choice
     wait: Wait
     retired: tuple[Retired, ...]
+    shares: Shares
     conflicts: tuple[str, ...] = ()  # children that others keep changing
 
     @property
@@ -107,8 +109,27 @@ class Report:
         )
 
     @property
+    def silent(self) -> bool:
+        """Whether there is a stable revision and requests are answered 503 all the same."""
+        return self.memory.stable is not None and self.shares.nobody
+
+    @property
+    def wanted(self) -> int:
+        """Pods that stable is to have now: fewer while a candidate takes their place."""
+        if self.memory.candidate is not None and not self.silent:
+            return min(self.shares.stable, wanted_replicas(self.world, self.memory))
+        return wanted_replicas(self.world, self.memory)
+
+    def scaled(self, view: RevisionView) -> bool:
+        """Whether stable is written at that scale; one that is about to give pods is."""
+        total = wanted_replicas(self.world, self.memory)
+        return view.scale >= self.wanted if self.wanted < total else view.scale == self.wanted
+
+    @property
     def rolling_back(self) -> bool:
-        """Whether routers may still send requests to something that failed."""
+        """Whether routers may still send requests to something that failed, or nobody answers."""
+        if self.silent and self.memory.candidate is None:
+            return True
         failed = {r.revision for r in self.memory.rejected}
         return any(
             r.view.name in failed and r.view.name in self.router.weights for r in self.retired

@@ -84,7 +84,11 @@ def fill(node, value):
 
 def test_defaults_of_the_schema_and_of_the_types_are_the_same():
     filled = fill(NODES["spec"], MINIMAL)
-    assert filled["rollout"] == {"deadline": "30m", "scaleDownDelay": "30s"}
+    assert filled["rollout"] == {
+        "capacity": "Surge",
+        "deadline": "30m",
+        "scaleDownDelay": "30s",
+    }
     assert filled["traffic"] == {"provider": "Router", "router": {"replicas": 2}}
     assert filled["serving"]["options"]["tags"] == ["serve"]
     assert "pod" not in filled["serving"]

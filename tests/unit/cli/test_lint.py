@@ -199,6 +199,14 @@ ADVICE = {
     "python ops": ({"spec.gate.ops.python": "Allow"}, "fails every request"),
     "no steps": ({}, "gets all requests at once"),
     "no hold": ({"spec.rollout.steps": [{"weight": 5}]}, "give them a hold"),
+    "downtime": ({"spec.rollout.capacity": "Recreate"}, "answered 503 until it has loaded"),
+    "less than a pod": (
+        {
+            "spec.serving.replicas": 3,
+            "spec.rollout": {"capacity": "Replace", "steps": [{"weight": 5, "hold": "1m"}]},
+        },
+        "the step has one pod and 33 % of the requests",
+    ),
     "deadline": ({"spec.rollout.deadline": "10m"}, "no longer than serving.loadDeadline"),
     "one pod": ({}, "one pod"),
     "one router": ({"spec.traffic.router.replicas": 1}, "one router"),

@@ -11,7 +11,7 @@ import pytest
 from savedmodel_operator.api.names import ANNOTATION_ACTION
 from savedmodel_operator.api.reasons import Reason
 from savedmodel_operator.api.source import SourceView
-from savedmodel_operator.api.types import LocalObjectReference, Serving, Source, Spec
+from savedmodel_operator.api.types import LocalObjectReference, Rollout, Serving, Source, Spec
 from savedmodel_operator.plan import verbs
 from savedmodel_operator.plan.memory import Candidate, Memory
 from savedmodel_operator.plan.snapshot import Settings, Snapshot
@@ -25,7 +25,7 @@ SPEC = Spec(
 )
 
 
-def handle(text, candidate=None, spec=SPEC, last=""):
+def handle(text, candidate=None, spec=SPEC, last="", status=MappingProxyType({})):
     memory = Memory(candidate=candidate, last_action=last)
     snapshot = Snapshot(
         now=1000.0,
@@ -35,7 +35,7 @@ def handle(text, candidate=None, spec=SPEC, last=""):
         generation=1,
         annotations=MappingProxyType({ANNOTATION_ACTION: text}),
         spec=spec,
-        status={},
+        status=status,
         source=SourceView(Reason.SourceReady, ""),
         settings=Settings("operator:1", "envoy:1"),
     )
@@ -92,6 +92,17 @@ def test_spec_suspend_is_stronger_than_a_verb(text):
         Reason.ActionRefused,
         "m-v2-1a2b3c4d is held by spec.suspend; set that to false first",
     )
+
+
+@pytest.mark.parametrize(
+    ("capacity", "weight", "held"),
+    [("Recreate", 0, False), ("Recreate", 100, True), ("Surge", 0, True)],
+)
+def test_pause_is_refused_while_stable_is_stopped(capacity, weight, held):
+    spec = msgspec.structs.replace(SPEC, rollout=Rollout(capacity=capacity))
+    handled = handle("pause", TRIED, spec, status={"stable": {"weight": weight}})
+    assert handled.memory.candidate.paused is held
+    assert ("abort brings stable back" in said(handled)[1]) is not held
 
 
 def test_promote_ends_a_pause_by_hand_and_the_step():

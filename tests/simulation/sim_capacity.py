@@ -1,0 +1,424 @@
+"""Stories of `rollout.capacity`: one pod for one pod, and stop before start."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from savedmodel_operator.api.reasons import Reason
+from savedmodel_operator.gate.verdict import rejected
+from simulation.sim_invariants import written_weights
+from simulation.sim_scenarios import Scenario, _deployed, _serve_first, version
+from simulation.sim_world import World
+
+WRONG = rejected("golden", Reason.GoldenMismatch, "y[0]: 1 is wanted")
+
+
+def _begin(world: World, capacity: str, replicas: int, *steps: dict[str, Any]) -> None:
+    """Version 1 serves on all its pods, 2 is there."""
+
+    def edit(spec: dict[str, Any]) -> None:
+        spec["rollout"].update(capacity=capacity, steps=list(steps))
+        spec["serving"]["replicas"] = replicas
+
+    world.edit_spec(edit)
+    world.settle(2)
+    _serve_first(world)
+    world.settle(10)
+    world.publish(version(2), version(1))
+
+
+def _replace(world: World, replicas: int = 2) -> None:
+    _begin(world, "Replace", replicas, {"weight": 10, "hold": "5s"}, {"weight": 50, "hold": "10s"})
+
+
+def _recreate(world: World, replicas: int = 1) -> None:
+    _begin(world, "Recreate", replicas)
+
+
+def _ready(world: World, number: int) -> int:
+    return sum(
+        p["status"].get("conditions", [{}])[0].get("status") == "True" for p in _pods(world, number)
+    )
+
+
+def _pods(world: World, number: int) -> list[dict[str, Any]]:
+    return [p for p in world.api.of_kind("Pod") if f"-v{number}-" in p["metadata"]["name"]]
+
+
+def _weight(world: World) -> int:
+    return int(world.status.get("candidate", {}).get("weight", -1))
+
+
+def _silent(world: World) -> bool:
+    return sum(written_weights(world).values()) == 0
+
+
+def _back_to_1(world: World, replicas: int, *rejected: int) -> None:
+    """2 is gone, 1 serves on all its pods and has all requests."""
+    world.run(lambda: [r["number"] for r in world.status["rejected"]] == list(rejected))
+    world.run(lambda: not _deployed(world, 2) and _ready(world, 1) == replicas)
+    world.run(lambda: list(written_weights(world).values()) == [100])
+    world.settle(30)
+    assert world.stable_number() == 1
+    assert _ready(world, 1) == replicas
+
+
+def _promoted(world: World, number: int, replicas: int) -> None:
+    world.run(lambda: world.stable_number() == number)
+    world.run(lambda: not _deployed(world, 1) and _ready(world, number) == replicas)
+    assert not _silent(world)
+
+
+# Surge
+
+NO_NODE = "0/3 nodes are available: 3 Insufficient nvidia.com/gpu."
+
+
+def surge_without_a_node(world: World) -> None:
+    """No node has room for 2: that is said in the scheduler's words, 1 keeps all its pods and
+    requests until the deadline, and then."""
+    world.bad.add(2)
+    world.kubelet.behaviour[2] = "never"
+    _begin(world, "Surge", 2, {"weight": 50, "hold": "5s"})
+    world.run(lambda: len(_pods(world, 2)) == 1)
+    condition = {"type": "PodScheduled", "status": "False", "message": NO_NODE}
+    for pod in _pods(world, 2):
+        key = ("Pod", pod["metadata"]["name"])
+        world.api.edit(key, lambda b: b["status"].update(conditions=[condition]))
+    world.run(lambda: NO_NODE in world.status["message"])
+    assert world.status["phase"] == "Progressing"
+    start = world.now
+    world.settle(60)
+    assert world.status["candidate"]["weight"] == 0
+    _back_to_1(world, 2, 2)
+    assert world.now - start > 110
+    assert world.status["rejected"][0]["reason"] == "CandidateUnschedulable"
+    assert NO_NODE in world.status["rejected"][0]["message"]
+
+
+# Replace
+
+
+def replace_pair(world: World) -> None:
+    """Two pods in all: 10 % and 50 % are one pod each, so both are 50 %."""
+    _replace(world)
+    world.run(lambda: _weight(world) == 50)
+    assert sorted(written_weights(world).values()) == [50, 50]
+    _promoted(world, 2, 2)
+
+
+def replace_four(world: World) -> None:
+    """Four pods: 30 % is one, 75 % are three, and each carries its quarter as it comes."""
+    _begin(world, "Replace", 4, {"weight": 30, "hold": "5s"}, {"weight": 75, "hold": "5s"})
+    for weight in (25, 50, 75):
+        world.run(lambda w=weight: w in written_weights(world).values() and _weight(world) == w)
+    _promoted(world, 2, 4)
+
+
+def replace_without_steps(world: World) -> None:
+    """No steps: pod by pod to the end."""
+    _begin(world, "Replace", 3)
+    world.run(lambda: _weight(world) == 33)
+    _promoted(world, 2, 3)
+
+
+def replace_wrong_answers(world: World) -> None:
+    """The first pod answers wrongly: refused without a request, stable gets its pod back."""
+    world.bad.add(2)
+    world.live[2] = WRONG
+    _replace(world, 3)
+    _back_to_1(world, 3, 2)
+    assert world.status["rejected"][0]["kind"] == "Rejected"
+
+
+def replace_late_wrong_answers(world: World) -> None:
+    """The second pod answers wrongly: rolled back from the share of the first."""
+    _begin(world, "Replace", 3, {"weight": 80, "hold": "5s"})
+    world.run(lambda: _weight(world) == 33)
+    world.live[2] = WRONG
+    _back_to_1(world, 3, 2)
+    assert world.status["rejected"][0]["kind"] == "RolledBack"
+
+
+def replace_pods_lost(world: World) -> None:
+    """The candidate loses its pod at 50 %: weight 0 at once, stable grows back."""
+    _replace(world)
+    world.run(lambda: _weight(world) == 50)
+    world.doomed.add(world.status["candidate"]["revision"])
+    world.kubelet.behaviour[2] = "never"
+    for pod in _pods(world, 2):
+        world.api.delete(("Pod", pod["metadata"]["name"]))
+    start = world.now
+    world.run(lambda: [r["reason"] for r in world.status["rejected"]] == ["PodsLost"])
+    assert world.now - start < 10
+    _back_to_1(world, 2, 2)
+
+
+def replace_abort(world: World) -> None:
+    """A person aborts at 50 % of four pods."""
+    _replace(world, 4)
+    world.run(lambda: _weight(world) == 50)
+    world.act("abort")
+    _back_to_1(world, 4, 2)
+
+
+def replace_newer(world: World) -> None:
+    """3 arrives while 2 has a half: 2 goes, stable grows back, 3 replaces it pod by pod."""
+    _replace(world, 4)
+    world.run(lambda: _weight(world) == 50)
+    world.publish(version(3), version(2), version(1))
+    _promoted(world, 3, 4)
+    assert not _deployed(world, 2)
+
+
+def replace_less_asked(world: World) -> None:
+    """The second step is lowered while 2 carries it: pods go back to stable one by one."""
+    _begin(world, "Replace", 4, {"weight": 25}, {"weight": 75, "pause": True})
+    world.run(lambda: _weight(world) == 75 and world.status["phase"] == "Paused")
+    steps = [{"weight": 25}, {"weight": 30, "pause": True}]
+    world.hurried = True
+    world.edit_spec(lambda s: s["rollout"].update(steps=steps))
+    world.run(lambda: _weight(world) == 25 and _ready(world, 1) == 3)
+    world.run(lambda: world.status["phase"] == "Paused")
+    assert sorted(written_weights(world).values()) == [25, 75]
+    world.act("promote")
+    _promoted(world, 2, 4)
+
+
+def replace_grown(world: World) -> None:
+    """Four pods are wanted instead of two while 2 has one of them: both grow to the new shares."""
+    _begin(world, "Replace", 2, {"weight": 50, "pause": True})
+    world.run(lambda: world.status["phase"] == "Paused")
+    world.spare = 1  # shares are those of the old number until the operator saw the new one
+    world.edit_spec(lambda s: s["serving"].update(replicas=4))
+    world.run(lambda: _ready(world, 1) == 2 and _ready(world, 2) == 2)
+    world.run(lambda: world.status["phase"] == "Paused")
+    world.act("promote")
+    _promoted(world, 2, 4)
+
+
+def replace_shrunk(world: World) -> None:
+    """Two pods are wanted instead of four while 2 has two of them: one each."""
+    _begin(world, "Replace", 4, {"weight": 50, "pause": True})
+    world.run(lambda: world.status["phase"] == "Paused")
+    world.spare = 2
+    world.edit_spec(lambda s: s["serving"].update(replicas=2))
+    world.run(lambda: len(_pods(world, 1)) == 1 and len(_pods(world, 2)) == 1)
+    world.run(lambda: world.status["phase"] == "Paused")
+    world.spare = 0
+    world.act("promote")
+    _promoted(world, 2, 2)
+
+
+def replace_never_ready(world: World) -> None:
+    """The candidate's pod never becomes ready: stable has its pod back after the deadline."""
+    world.bad.add(2)
+    world.kubelet.behaviour[2] = "never"
+    _replace(world, 3)
+    world.run(lambda: "candidate" in world.status and len(_pods(world, 2)) == 1)
+    assert len(_pods(world, 1)) == 2
+    _back_to_1(world, 3, 2)
+
+
+def replace_paused(world: World) -> None:
+    """A person pauses it after the first pod: no further one is replaced."""
+    _begin(world, "Replace", 4, {"weight": 75, "hold": "5s"})
+    world.run(lambda: _weight(world) == 25)
+    world.act("pause")
+    world.run(lambda: world.status["phase"] == "Paused")
+    world.settle(600)
+    assert _weight(world) <= 50
+    assert not world.status["rejected"]
+    world.act("resume")
+    _promoted(world, 2, 4)
+
+
+def replace_waits_for_stable(world: World) -> None:
+    """Stable loses a pod that does not come back: not one more is taken from it, however long."""
+    _begin(world, "Replace", 4, {"weight": 25, "hold": "5s"}, {"weight": 50, "hold": "5s"})
+    world.run(lambda: _weight(world) == 25)
+    world.kubelet.behaviour[1] = "never"
+    world.spare = 1  # the lost pod leaves while another one starts
+    lost = next(p for p in _pods(world, 1) if p["status"].get("conditions"))
+    world.kubelet.leave(("Pod", lost["metadata"]["name"]))
+    world.run(lambda: world.status["conditions"] and "StableDegraded" in _reasons(world))
+    world.settle(600)
+    assert _weight(world) == 25
+    assert not world.status["rejected"]
+    world.kubelet.behaviour[1] = "ok"
+    for pod in _pods(world, 1):
+        if not pod["status"].get("conditions"):
+            world.api.delete(("Pod", pod["metadata"]["name"]))
+    _promoted(world, 2, 4)
+
+
+def _reasons(world: World) -> list[str]:
+    return [c["reason"] for c in world.status["conditions"] if c["type"] == "RollingOut"]
+
+
+# Recreate
+
+
+def recreate(world: World) -> None:
+    """One pod: 1 stops, nobody is answered, 2 starts; said in status and as an event."""
+    _recreate(world)
+    world.run(lambda: _silent(world))
+    world.run(lambda: "answered 503" in world.status["message"])
+    assert world.status["stable"]["weight"] == 0
+    _promoted(world, 2, 1)
+    assert [r for r, _ in world.events].count("Recreating") >= 1
+
+
+def recreate_stuck_router(world: World) -> None:
+    """A router does not take the route without 1: 1 runs on until it does."""
+    _recreate(world)
+    stuck = world.routers.pods()[0]["metadata"]["name"]
+    world.routers.stuck.add(stuck)
+    world.run(lambda: _silent(world))
+    world.settle(60)
+    assert _ready(world, 1) == 1
+    world.routers.stuck.clear()
+    _promoted(world, 2, 1)
+
+
+def recreate_wrong_answers(world: World) -> None:
+    """2 answers wrongly: it gets no request, 1 is started again and serves."""
+    world.bad.add(2)
+    world.live[2] = WRONG
+    _recreate(world)
+    world.run(lambda: _silent(world))
+    _back_to_1(world, 1, 2)
+
+
+def recreate_crash_loop(world: World) -> None:
+    """2 crashes: 1 is back long before the deadline."""
+    world.bad.add(2)
+    world.kubelet.behaviour[2] = "crash"
+    _recreate(world)
+    world.run(lambda: _silent(world))
+    start = world.now
+    _back_to_1(world, 1, 2)
+    assert world.now - start < 120
+
+
+def recreate_never_ready(world: World) -> None:
+    """2 never becomes ready: 1 is back after the deadline."""
+    world.bad.add(2)
+    world.kubelet.behaviour[2] = "never"
+    _recreate(world, 2)
+    _back_to_1(world, 2, 2)
+
+
+def recreate_refused(world: World) -> None:
+    """The gate refuses 2 by its file: nothing is stopped."""
+    world.bad.add(2)
+    _recreate(world)
+    world.publish(version(2, "y"), version(1))
+    world.invariants.append(_never_silent)
+    world.run(lambda: [r["number"] for r in world.status["rejected"]] == [2])
+    world.settle(60)
+
+
+def _never_silent(world: World) -> None:
+    assert "stable" not in world.status or not _silent(world), world.tail()
+
+
+def recreate_abort(world: World) -> None:
+    """A person aborts while nobody is answered: 1 comes back."""
+    _recreate(world)
+    world.run(lambda: _silent(world))
+    world.act("abort")
+    _back_to_1(world, 1, 2)
+
+
+def recreate_newer(world: World) -> None:
+    """3 arrives while 1 stops for 2: 1 need not come back in between."""
+    world.kubelet.behaviour[2] = "never"
+    _recreate(world)
+    world.run(lambda: len(_pods(world, 2)) == 1)
+    world.publish(version(3), version(2), version(1))
+    _promoted(world, 3, 1)
+    assert not _deployed(world, 2)
+
+
+def recreate_paused(world: World) -> None:
+    """Suspended before anything is stopped: 1 serves as long as that lasts."""
+    _begin(world, "Recreate", 1)
+    world.edit_spec(lambda s: s.update(suspend=True))
+    world.settle(300)
+    if _silent(world):  # it was too late
+        world.edit_spec(lambda s: s.update(suspend=False))
+    else:
+        assert len(_pods(world, 1)) == 1 or world.stable_number() == 2
+        world.edit_spec(lambda s: s.update(suspend=False))
+    _promoted(world, 2, 1)
+
+
+def recreate_status_lost(world: World) -> None:
+    """Status is lost while nobody is answered: 2 or 1 serves in the end, and 2 at last."""
+    _recreate(world)
+    world.run(lambda: _silent(world) and not _pods(world, 1))
+    world.lose_status()
+    _promoted(world, 2, 1)
+
+
+def surge_to_recreate(world: World) -> None:
+    """2 finds no place beside 1; then Recreate is set, and it gets 1's."""
+    world.kubelet.behaviour[2] = "never"
+    _begin(world, "Surge", 1)
+    world.run(lambda: len(_pods(world, 2)) == 1)
+    world.settle(10)
+    assert world.stable_number() == 1
+    world.spare = 1
+    world.edit_spec(lambda s: s["rollout"].update(capacity="Recreate"))
+    world.run(lambda: not _pods(world, 1))
+    world.kubelet.behaviour[2] = "ok"
+    for pod in _pods(world, 2):
+        world.api.delete(("Pod", pod["metadata"]["name"]))
+    _promoted(world, 2, 1)
+
+
+def recreate_to_surge(world: World) -> None:
+    """Surge is set while 1 is stopped and 2 does not come: 1 starts again beside it and serves."""
+    world.kubelet.behaviour[2] = "never"
+    _recreate(world)
+    world.run(lambda: len(_pods(world, 2)) == 1)
+    world.spare, world.floor = 1, 0
+    world.edit_spec(lambda s: s["rollout"].update(capacity="Surge"))
+    world.run(lambda: sorted(written_weights(world).values())[-1:] == [100])
+    assert world.stable_number() == 1
+    _back_to_1(world, 1, 2)
+
+
+CAPACITY: dict[str, Scenario] = {
+    s.__name__: s
+    for s in (
+        surge_without_a_node,
+        replace_pair,
+        replace_four,
+        replace_without_steps,
+        replace_wrong_answers,
+        replace_late_wrong_answers,
+        replace_pods_lost,
+        replace_abort,
+        replace_newer,
+        replace_less_asked,
+        replace_grown,
+        replace_shrunk,
+        replace_never_ready,
+        replace_paused,
+        replace_waits_for_stable,
+        recreate,
+        recreate_stuck_router,
+        recreate_wrong_answers,
+        recreate_crash_loop,
+        recreate_never_ready,
+        recreate_refused,
+        recreate_abort,
+        recreate_newer,
+        recreate_paused,
+        recreate_status_lost,
+        surge_to_recreate,
+        recreate_to_surge,
+    )
+}
