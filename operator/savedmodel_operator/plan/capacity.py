@@ -158,13 +158,13 @@ class Capacity:
         """Whether the candidate has all pods already."""
         return 0 < self.total <= min(self.tried.scale, self.tried.ready_replicas)
 
-    def stage(self, weight: int, *, last: bool) -> Stage:
-        """What a step of this weight asks for now; `last`: the implied 100 %."""
+    def stage(self, weight: int, *, last: bool, mirror: int = 0) -> Stage:
+        """What a step of this weight, or mirror, asks for now; `last`: the implied 100 %."""
         if self.mode == REPLACE and self.total > 1:
             return self._trade(traded_at(100 if last else weight, self.total), last)
         have = self.tried.scale if self.mode == REPLACE and self.total else 0
         waits = self.mode == RECREATE and not (self.stopping or self.stands)
-        return Stage(pods_at(weight, self.total), weight, given=have, waits=waits)
+        return Stage(pods_at(weight or mirror, self.total), weight, given=have, waits=waits)
 
     def shares(self, stage: Stage | None, granted: int) -> Shares:
         """Pods to write. `granted`: the weight that the rollout gives the candidate; `stage` None:
