@@ -245,7 +245,11 @@ def _serving(world: World, memory: Memory, choice: Choice) -> Wait:
     if choice.missing is not None:
         text += f"; {choice.missing}"
     if choice.refused is not None:
-        text += f"; version {choice.refused.number} stays out: {choice.refused.message}"
+        number, message = choice.refused.number, choice.refused.message
+        why = message.removeprefix(f"version {number} is ").removeprefix(
+            f"{choice.refused.revision}: "
+        )
+        text += f"; version {number} stays out: {why}"
     return Wait(Reason.Serving, text)
 
 

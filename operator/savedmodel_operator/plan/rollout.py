@@ -48,7 +48,8 @@ from savedmodel_operator.plan.trial import End, Progress, Trial, Wait, steps_of
 
 LOOK_AGAIN = 0.2  # seconds between looks at routers that have not answered yet
 CHECK_AGAIN = 2.0  # seconds between tries of a live check that could not be done
-LOSS_REMEDY = "look at its pods with kubectl describe; use the action retry to try it again"
+RETRY_REMEDY = "use the action retry to try it again"
+LOSS_REMEDY = f"look at its pods with kubectl describe; {RETRY_REMEDY}"
 
 
 def advance(
@@ -378,7 +379,8 @@ def _take_back(trial: Trial, end: End, events: tuple[Event, ...]) -> Progress:
     carried = trial.router.weights.get(candidate.revision, 0)
     text = f"{candidate.revision}: {end.sentence}"
     if end.kind is Reason.RolledBack:
-        text += f" (at {carried} %; {LOSS_REMEDY})"
+        remedy = RETRY_REMEDY if end.reason is Reason.Aborted else LOSS_REMEDY
+        text += f" (at {carried} %; {remedy})"
     identity = (candidate.number, candidate.fingerprint, candidate.revision)
     entry = Rejection(*identity, end.kind, end.reason, text, trial.now, end.gate)
     memory = replace(trial.memory.reject(entry), candidate=None).remember(
