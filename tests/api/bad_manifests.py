@@ -509,6 +509,10 @@ CASES: dict[str, Case] = {
         {"spec.versions.pinned": {"number": 3}},
         ("leave versions.pinned out with policy: Latest",),
     ),
+    "overwritten versions ignored": (
+        {"spec.versions.onOverwrite": "Ignore"},
+        ('spec.versions.onOverwrite: Unsupported value: "Ignore"', '"Alert", "Rollout"'),
+    ),
     "more kept than are needed": (
         {"spec.versions.keep": 6},
         ("spec.versions.keep", "less than or equal to 5"),

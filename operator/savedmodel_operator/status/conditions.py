@@ -116,8 +116,10 @@ def _up_to_date(report: Report) -> Entry:
     if report.choice.target is None:
         return "False", report.choice.reason, report.choice.message
     pinned = report.world.snapshot.spec.versions.pinned is not None
-    what = "the pinned one" if pinned else "the newest complete one"
-    return "True", Reason.UpToDate, f"version {memory.stable.number} is {what}"
+    what = "is the pinned one" if pinned else "is the newest complete one"
+    if not pinned and report.kept:
+        what = "serves, and the bucket has no newer complete one"
+    return "True", Reason.UpToDate, f"version {memory.stable.number} {what}"
 
 
 def _source_ready(report: Report) -> Entry:
