@@ -75,7 +75,7 @@ def test_defaults_are_filled_in(api, models):
         "pollInterval": "30s",
         "region": "us-east-1",
     }
-    assert spec["versions"] == {"policy": "Latest", "keep": 0}
+    assert spec["versions"] == {"policy": "Latest", "onOverwrite": "Alert", "keep": 0}
     assert spec["serving"] | {"image": 0} == {
         "image": 0,
         "drain": "15s",
