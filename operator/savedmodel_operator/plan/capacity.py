@@ -21,7 +21,7 @@ import math
 from dataclasses import dataclass
 from functools import cached_property
 
-from savedmodel_operator.plan.children import RevisionView, World
+from savedmodel_operator.plan.children import PodView, RevisionView, World
 from savedmodel_operator.plan.keeping import find_kept
 from savedmodel_operator.plan.memory import Memory
 from savedmodel_operator.plan.restorable import hold_scale
@@ -136,8 +136,12 @@ class Capacity:
 
     @property
     def silenced(self) -> bool:
-        """Whether stable was written out of the route: from there it goes on, not back."""
-        return self.router.weights.get(self.stable.name) == 0
+        """Whether stable was written out of the route: from there it goes on, not back. After a
+        promotion that a crash cut off it is no part of the route at all."""
+        written = self.router.weights
+        return (
+            self.memory.stable is not None and bool(written) and not written.get(self.stable.name)
+        )
 
     @property
     def stopping(self) -> bool:
@@ -260,24 +264,32 @@ class Capacity:
         """Fewer at once; more as far as others have left room."""
         if wanted <= view.scale:
             return wanted
-        return max(view.scale, min(wanted, self.total - taken))
+        return max(view.scale, min(wanted, self.total - taken - leaving_of(view)))
 
     # Recreate
 
     def _recreated(self, stage: Stage | None) -> tuple[int, int]:
         if stage is None:
-            free = self.leaving == 0 or self.stable.scale >= self.total
+            left = self.leaving + leaving_of(self.stable)
+            free = left == 0 or self.stable.scale >= self.total
             return (self.total if free else self.stable.scale), 0
         if not self.stopping:
             return self.total, self.tried.scale
         if not (self.silenced and self.router.verified):
             return self.stable.scale, self.tried.scale
-        alone = self.leaving + places_of(self.stable) == 0
+        alone = self.leaving + places_of(self.stable) + leaving_of(self.tried) == 0
         return 0, (stage.pods if alone else min(stage.pods, self.tried.scale))
 
 
 def places_of(view: RevisionView) -> int:
     """Pods that hold a node's resources, leaving ones too, or may soon."""
-    ended = ("Failed", "Succeeded")
-    there = [p for p in view.pods if p.body.get("status", {}).get("phase") not in ended]
-    return max(view.scale, len(there))
+    return max(view.scale, sum(not _ended(p) for p in view.pods))
+
+
+def leaving_of(view: RevisionView) -> int:
+    """Pods that hold a node's resources and count no more for their Deployment."""
+    return sum(p.terminating and not _ended(p) for p in view.pods)
+
+
+def _ended(pod: PodView) -> bool:
+    return pod.body.get("status", {}).get("phase") in ("Failed", "Succeeded")

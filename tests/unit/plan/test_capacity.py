@@ -58,7 +58,7 @@ def capacity(
     )
     members = {name: v.ready_ips if seen else frozenset() for name, v in found.items()}
     router = SimpleNamespace(
-        weights=dict(zip((NEW, OLD), weights, strict=True)),
+        weights={k: v for k, v in zip((NEW, OLD), weights, strict=True) if v is not None},
         verified=verified,
         running=(SimpleNamespace(members=members),),
         has_members=lambda v: seen and bool(v.ready_ips),
@@ -194,7 +194,13 @@ def test_the_last_share_is_everything_and_leaves_stable_a_pod():
 
 @pytest.mark.parametrize(
     ("stable", "leaving", "pods"),
-    [(view(OLD, 1), 3, 1), (view(OLD, 1), 1, 3), (view(OLD, 4), 3, 4), (view(OLD, 6), 0, 4)],
+    [
+        (view(OLD, 1), 3, 1),
+        (view(OLD, 1), 1, 3),
+        (view(OLD, 1, leaving=1), 1, 2),
+        (view(OLD, 4), 3, 4),
+        (view(OLD, 6), 0, 4),
+    ],
 )
 def test_what_leaves_makes_room_for_stable(stable, leaving, pods):
     gone = view(NEW, 0, leaving=leaving)
@@ -235,6 +241,11 @@ RECREATE = {
         {"weights": (0, 0), "here": False},
         ((2, 0), (0, 100)),
     ),
+    "nor for one that was promoted before a crash": (
+        (view(OLD, 0), view(NEW, 2)),
+        {"weights": (100, None)},
+        ((0, 2), (0, 0)),
+    ),
     "what is stopped is not held": (
         (view(OLD, 0),),
         {"weights": (0, 0), "held": True},
@@ -263,11 +274,18 @@ def test_the_candidate_gets_all_requests_at_once():
     ("views", "seen", "wanted"),
     [
         ((view(OLD, 0), view(NEW, 0, leaving=1)), False, (0, (0, 0))),
+        ((view(OLD, 0, leaving=1),), False, (0, (0, 0))),
         ((view(OLD, 0),), False, (2, (0, 0))),
         ((view(OLD, 2, 1),), False, (2, (0, 0))),
         ((view(OLD, 2, 1),), True, (2, (0, 100))),
     ],
-    ids=["the candidate leaves", "starts again", "ready", "seen by the routers"],
+    ids=[
+        "the candidate leaves",
+        "its own pod leaves",
+        "starts again",
+        "ready",
+        "seen by the routers",
+    ],
 )
 def test_stable_comes_back_after_a_candidate_that_failed(views, seen, wanted):
     found = capacity("Recreate", 2, *views, weights=(0, 0), seen=seen, tried=False)
