@@ -260,17 +260,17 @@ def _scale(deployment: dict[str, Any] | None) -> int:
 class Unhurried:
     """No hot loop: a wake-up that is due already must not come again and again."""
 
-    MOST = 200  # lines of transcript in a virtual second
+    MOST = 60  # cycles in a virtual second
 
     def __init__(self) -> None:
-        self.second, self.lines = 0, 0
+        self.second, self.cycles = 0, 0
 
     def __call__(self, world: World) -> None:
         """Asked after every event."""
         if int(world.now) != self.second:
-            self.second, self.lines = int(world.now), len(world.transcript)
-        hot = len(world.transcript) - self.lines
-        assert hot < self.MOST, f"{hot} lines in a second\n{world.tail()}"
+            self.second, self.cycles = int(world.now), len(world.plan_seconds)
+        hot = len(world.plan_seconds) - self.cycles
+        assert hot < self.MOST, f"{hot} cycles in a second\n{world.tail()}"
 
 
 class SpecUntouched:

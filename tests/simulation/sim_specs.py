@@ -75,7 +75,12 @@ def _texts(schema: Schema) -> list[str]:
 
 
 def _obeys(text: str, rule: str) -> bool:
-    """By the two kinds of CEL rule that scalars have; others hold for all our texts."""
+    """By the kinds of CEL rule that scalars have; others hold for all our texts."""
+    if " && " in rule:
+        return all(_obeys(text, part) for part in rule.split(" && "))
+    unwanted = re.fullmatch(r"!self\.contains\('(.*)'\)", rule)
+    if unwanted is not None:
+        return unwanted[1] not in text
     pattern = re.fullmatch(r"self\.matches\(r?'(.*)'\)", rule)
     if pattern is not None:
         return re.search(pattern[1].replace("\\\\", "\\"), text) is not None

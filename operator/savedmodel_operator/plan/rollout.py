@@ -324,7 +324,7 @@ def _waiting(trial: Trial, wait: Wait, events: tuple[Event, ...]) -> Progress:
         since = trial.now if grown else candidate.progress_since
         candidate = replace(candidate, weight=carried, progress_since=since)
     if not (wait.clock_stops or trial.held):
-        end = candidate.progress_since + deadline + 0.001
+        end = max(candidate.progress_since + deadline + 0.001, trial.now + LOOK_AGAIN)
         wait = replace(wait, wake_at=min(wait.wake_at or end, end))
     wait = room.with_downtime(trial, shares, analysis.until_counted(trial, wait))
     events = (*events, *room.stop_events(trial, shares))
