@@ -3,7 +3,6 @@ order of events and with the operator dying at any write."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -11,51 +10,13 @@ import pytest
 
 from savedmodel_operator.analysis.window import Counts
 from savedmodel_operator.plan.decide import decide
-from simulation.sim_analysis import ANALYSIS, begin
-from simulation.sim_api import OWNER
-from simulation.sim_invariants import quiesces, watch, written_weights
+from simulation.sim_analysis import begin
+from simulation.sim_invariants import watch
 from simulation.sim_metrics import Answers
 from simulation.sim_scenarios import make
-from simulation.sim_world import Fault, World
+from simulation.sim_world import World
 
-SEEDS = range(10)
 REFERENCE_SEED = 7
-
-
-def play(name: str, seed: int, *faults: Fault) -> World:
-    """One run to its end and into silence."""
-    world = make(seed, *faults)
-    watch(world)
-    ANALYSIS[name](world)
-    quiesces(world)
-    return world
-
-
-def end_state(world: World) -> Mapping[str, Any]:
-    status = world.api.objects[OWNER]["status"]
-    return {
-        "objects": sorted(k for k in world.api.objects if k[0] != "Pod"),
-        "weights": written_weights(world),
-        "stable": status["stable"]["revision"],
-        "candidate": status.get("candidate"),
-        "rejected": [(r["revision"], r["kind"], r["reason"]) for r in status["rejected"]],
-    }
-
-
-@pytest.mark.parametrize("seed", SEEDS)
-@pytest.mark.parametrize("name", ANALYSIS)
-def test_analysis_under_seed(name: str, seed: int) -> None:
-    play(name, seed)
-
-
-@pytest.mark.parametrize("mode", ["before", "after", "lost"])
-@pytest.mark.parametrize("name", ["server_errors", "healthy_version"])
-def test_analysis_at_every_crash_point(name: str, mode: str) -> None:
-    reference = play(name, REFERENCE_SEED)
-    wanted = end_state(reference)
-    for write in range(len(reference.operator_writes)):
-        world = play(name, REFERENCE_SEED, Fault(write, mode))
-        assert end_state(world) == wanted, f"{name}: {mode} write {write}\n{world.tail()}"
 
 
 def held_at_half(settled: float) -> World:

@@ -1,4 +1,4 @@
-"""The plan against the simulated world: every story under 100 seeds, and every crash point.
+"""The plan against the simulated world: every story under its seeds, and every crash point.
 
 A failing case prints the command that plays it again (`dev/soak …`) and the transcript. What was
 played is told at the end of the run (`conftest`).
@@ -13,25 +13,27 @@ from dataclasses import asdict
 import pytest
 
 from simulation.conftest import COUNTS, PROPERTY
+from simulation.sim_analysis import ANALYSIS
 from simulation.sim_capacity import CAPACITY  # test_capacity_story has these
 from simulation.sim_crashes import Tally, explore, play_seeds
 from simulation.sim_play import REFERENCE_SEED, play
-from simulation.sim_stories import EVERY
+from simulation.sim_stories import EVERY, STORIES
 
-SEEDS = 100
-"""For every story; `dev/soak` plays more of them."""
+NAMED = {*STORIES, *ANALYSIS}
+SEEDS = {name: 100 if name in NAMED else 25 for name in EVERY}
+"""`dev/soak` plays more of them."""
 
 BLOCK = 10
 Record = Callable[[str, object], None]
 
-LONG = {"spec_chain": 10}
-"""Stories of many rollouts each: fewer seeds, and no crash points of their own."""
+LONG = {"spec_chain"}
+"""A story of many rollouts: no crash points of its own."""
 
 BLOCKS = [
-    (name, range(first, min(first + BLOCK, LONG.get(name, SEEDS))))
-    for name in EVERY
+    (name, range(first, min(first + BLOCK, count)))
+    for name, count in SEEDS.items()
     if name not in CAPACITY
-    for first in range(0, LONG.get(name, SEEDS), BLOCK)
+    for first in range(0, count, BLOCK)
 ]
 
 
@@ -49,7 +51,7 @@ def test_story_under_seeds(name: str, seeds: range, record_property: Record) -> 
     assert not tally.failures, tally.failures[0]
 
 
-@pytest.mark.parametrize("name", [n for n in EVERY if n not in {**LONG, **CAPACITY}])
+@pytest.mark.parametrize("name", [n for n in EVERY if n not in {*LONG, *CAPACITY}])
 def test_every_crash_point(
     name: str, one_thread: ProcessPoolExecutor, record_property: Record
 ) -> None:
