@@ -86,7 +86,7 @@ def test_defaults_are_filled_in(api, models):
         "compatibility": {"clients": ["RESTRow", "RESTColumn", "GRPC"], "mode": "Backward"},
         "ops": {"python": "Forbid"},
     }
-    assert spec["rollout"] == {"deadline": "30m", "scaleDownDelay": "30s"}
+    assert spec["rollout"] == {"capacity": "Surge", "deadline": "30m", "scaleDownDelay": "30s"}
     assert spec["traffic"] == {"provider": "Router", "router": {"replicas": 2}}
 
 

@@ -132,6 +132,7 @@ def _without_candidate(
     if shares.nobody and memory.stable is not None:
         wait = replace(
             wait,
+            reason=Reason.Recreating if wait.reason is Reason.Serving else wait.reason,
             sentence=f"{wait.sentence}; {capacity.return_words}",
             again=world.snapshot.now + LOOK_AGAIN if capacity.stable.ready_ips else None,
         )

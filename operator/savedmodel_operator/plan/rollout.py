@@ -251,7 +251,7 @@ def _check_hold(trial: Trial) -> Candidate | Wait | End:
         return trial.candidate
     return Wait(
         Reason.Holding,
-        f"{trial.candidate.revision} holds at {step.weight} % for {step.hold}",
+        f"{trial.candidate.revision} holds at {trial.weight} % for {step.hold}",
         until,
         clock_stops=True,
     )

@@ -60,7 +60,7 @@ def _check_stopped(trial: Trial) -> Candidate | Wait:
         return Wait(Reason.Recreating, text, trial.now + AGAIN)
     left = places_of(stable) + capacity.leaving
     if left:
-        text = f"{stable.name} stops to make room for {revision}: {left} pods are still there"
+        text = f"{stable.name} stops to make room for {revision}; pods still there: {left}"
         return Wait(Reason.Recreating, text)
     return trial.candidate
 
@@ -87,5 +87,5 @@ def former_words(trial: Trial) -> str:
     """What becomes of the stable revision that is replaced."""
     spec = trial.world.snapshot.spec
     if trial.capacity.mode != SURGE:
-        return "goes"
+        return "leaves at once"
     return "runs on" if spec.versions.keep else f"is kept for {spec.rollout.scale_down_delay}"
