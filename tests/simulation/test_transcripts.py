@@ -22,6 +22,7 @@ TOLD = (
     *("abort", "abort_and_retry", "paused_step", "paused_by_hand", "suspended"),
     *("pinned_back", "pinned_refused", "kept_way_back", "stuck_router", "drift"),
     *("status_lost_after_rollback", "stable_loses_pods"),
+    *("replace_four", "recreate", "recreate_wrong_answers"),
 )
 
 
