@@ -88,6 +88,14 @@ def share_of(pods: int, replicas: int) -> int:
     return 100 * pods // replicas
 
 
+def carried_at(world: World, memory: Memory, weight: int) -> int:
+    """Percent that a step of this weight really carries: where pods are replaced, their share."""
+    capacity, total = world.snapshot.spec.rollout.capacity, wanted_replicas(world, memory)
+    if capacity != REPLACE or weight >= 100 or total < 2 or memory.stable is None:
+        return weight
+    return share_of(traded_at(weight, total), total)
+
+
 @dataclass(frozen=True)
 class Capacity:
     """The pods of one object as they are now. `held`: a person keeps the candidate where it is."""

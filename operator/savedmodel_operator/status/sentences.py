@@ -5,6 +5,7 @@ from __future__ import annotations
 from savedmodel_operator.api.reasons import Reason
 from savedmodel_operator.api.types import Pinned
 from savedmodel_operator.plan import memory as memories
+from savedmodel_operator.plan.capacity import carried_at
 from savedmodel_operator.plan.memory import Candidate
 from savedmodel_operator.plan.trial import steps_of
 from savedmodel_operator.status.report import Report
@@ -38,7 +39,7 @@ def _next_of(report: Report, candidate: Candidate) -> str:
     wait = report.wait
     steps = steps_of(report.world, report.memory)
     rest = steps[candidate.step + 1 :]
-    weight = rest[0].weight if rest else 100
+    weight = carried_at(report.world, report.memory, rest[0].weight if rest else 100)
     if wait.reason is Reason.Holding and wait.wake_at is not None:
         moment = memories.timestamp(wait.wake_at)[11:19]
         step = steps[candidate.step] if candidate.step < len(steps) else None
@@ -56,6 +57,7 @@ def _next_of(report: Report, candidate: Candidate) -> str:
     if wait.reason is Reason.LockedBytesGone:
         return f"{weight} % once its bytes are back in the bucket; promote goes on without them"
     here = steps[candidate.step].weight if candidate.step < len(steps) else 100
+    here = carried_at(report.world, report.memory, here)
     return f"{here} % for version {candidate.number} once that is done"
 
 
