@@ -287,6 +287,22 @@ CASES: dict[str, Case] = {
         {"spec.gate.budgets": {"firstRequest": "2s"}},
         ("budgets.firstRequest is the time of the first golden request: set requests",),
     ),
+    "mirror of everything twice": (
+        {"spec.rollout.mirror": {"percent": 101, "hold": "5m"}},
+        ("spec.rollout.mirror.percent", "less than or equal to 100"),
+    ),
+    "mirror of nothing": (
+        {"spec.rollout.mirror": {"percent": 0, "hold": "5m"}},
+        ("spec.rollout.mirror.percent", "greater than or equal to 1"),
+    ),
+    "mirror without a time": (
+        {"spec.rollout.mirror": {"percent": 10}},
+        ("spec.rollout.mirror.hold: Required value",),
+    ),
+    "mirror for no time": (
+        {"spec.rollout.mirror": {"percent": 10, "hold": "0s"}},
+        ("spec.rollout.mirror.hold", "must be between 1s and 168h"),
+    ),
     "sticky by a header in upper case": (
         {"spec.traffic": {"sticky": {"header": "X-User-Id"}}},
         ("spec.traffic.sticky.header", "must be the name of a header in lower case"),
@@ -340,7 +356,9 @@ CASES: dict[str, Case] = {
     ),
     "analysis without steps": (
         {"spec.rollout.analysis": {"maxServerErrorRate": "1%"}},
-        ("analysis compares the candidate with stable while both carry requests: set steps",),
+        (
+            "analysis compares the candidate with stable while both carry requests: set steps or mirror",
+        ),
     ),
     "error rate of a source without errors": (
         {

@@ -149,6 +149,7 @@ class Carried:
 
     hash: str | None = None
     weights: Mapping[str, int] = field(default_factory=dict)
+    mirror: Mapping[str, int] = field(default_factory=dict)
     members: dict[str, frozenset[str]] = field(default_factory=dict)
 
 
@@ -217,6 +218,7 @@ class Routers:
         if carried.hash != marks[names.ANNOTATION_CONFIG]:
             carried.hash = marks[names.ANNOTATION_CONFIG]
             carried.weights = self.world.read_weights(marks)
+            carried.mirror = self.world.read_mirror(marks)
             self.changes += 1
             self.world.after(0.3, 2.0, self._resolve)
 

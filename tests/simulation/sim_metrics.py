@@ -81,7 +81,7 @@ class Metrics:
         for name, carried in self.world.routers.carried.items():
             if ("Pod", name) in self.world.api.objects:
                 for revision, weight in carried.weights.items():
-                    self._serve(name, revision, weight)
+                    self._serve(name, revision, weight or carried.mirror.get(revision, 0))
         self.world.after(1.0, 1.0, self._second)
 
     def _serve(self, router: str, revision: str, weight: int) -> None:
@@ -135,7 +135,9 @@ class Metrics:
         status = owner["status"]
         candidate, stable = status.get("candidate"), status.get("stable")
         asked = owner["spec"].get("rollout", {}).get("analysis")
-        if not (asked and candidate and stable and candidate["weight"]):
+        if not (asked and candidate and stable):
+            return None
+        if not (candidate["weight"] or candidate.get("mirror")):
             return None
         return (candidate["revision"], stable["revision"], candidate["step"])
 

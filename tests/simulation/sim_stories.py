@@ -5,6 +5,7 @@ from __future__ import annotations
 from simulation.sim_analysis import ANALYSIS
 from simulation.sim_autoscaling import AUTOSCALING
 from simulation.sim_capacity import CAPACITY
+from simulation.sim_mirror import MIRRORED
 from simulation.sim_policy import POLICY
 from simulation.sim_restorable import RESTORABLE
 from simulation.sim_scenarios import SCENARIOS, Scenario
@@ -19,6 +20,7 @@ EVERY: dict[str, Scenario] = {
     **ANALYSIS,
     **AUTOSCALING,
     **CAPACITY,
+    **MIRRORED,
     **RESTORABLE,
     **SOURCES,
     **SPECS,

@@ -69,6 +69,11 @@ class World(Shell):
         found: Mapping[str, int] = json.loads(marks[names.ANNOTATION_ROUTE])["weights"]
         return found
 
+    def read_mirror(self, marks: Mapping[str, str]) -> Mapping[str, int]:
+        """Who gets copies by a written route."""
+        found: Mapping[str, int] = json.loads(marks[names.ANNOTATION_ROUTE]).get("mirror", {})
+        return found
+
     # what stories ask and do
 
     @property

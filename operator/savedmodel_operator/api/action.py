@@ -2,8 +2,8 @@
 
 One annotation serves kubectl, the CLI and GitOps buttons. A bare `abort` works by hand. IDENTITY
 is `v42`, `v42-1a2b3c4d` or the whole revision name and guards against a race with a newer
-version; STEP (a number) guards `promote` against a step that has moved meanwhile; NONCE (anything
-that starts with `#`) makes two equal actions differ.
+version; STEP (a number, or `mirror`) guards `promote` against a step that has moved meanwhile;
+NONCE (anything that starts with `#`) makes two equal actions differ.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from enum import StrEnum
+
+from savedmodel_operator.api.mirror import MIRROR_STEP, MIRROR_WORD
 
 
 class Verb(StrEnum):
@@ -56,6 +58,8 @@ def parse(text: str) -> Action | str:
         match = _IDENTITY.match(word)
         if match and identity is None:
             identity = match[1]
+        elif word == MIRROR_WORD and step is None:
+            step = MIRROR_STEP
         elif word.isdecimal() and word.isascii() and step is None:
             step = int(word[:6])
         else:

@@ -169,7 +169,8 @@ class Analysis(Base, frozen=True):
 
 ROLLOUT_RULES = (
     (
-        "!has(self.analysis) || (has(self.steps) && size(self.steps) > 0)",
-        "analysis compares the candidate with stable while both carry requests: set steps",
+        "!has(self.analysis) || has(self.mirror) || (has(self.steps) && size(self.steps) > 0)",
+        "analysis compares the candidate with stable while both carry requests: set steps or "
+        "mirror",
     ),
 )

@@ -77,6 +77,7 @@ class Reason(StrEnum):
     LiveChecksPending = "LiveChecksPending"
     RouterSyncing = "RouterSyncing"
     Holding = "Holding"
+    Mirroring = "Mirroring"
     Paused = "Paused"
     Suspended = "Suspended"
     Promoted = "Promoted"

@@ -13,6 +13,7 @@ from savedmodel_operator.api import analysis as analyses
 from savedmodel_operator.api import capacity as capacities
 from savedmodel_operator.api.analysis import Analysis
 from savedmodel_operator.api.capacity import Capacity
+from savedmodel_operator.api.mirror import Mirror
 from savedmodel_operator.api.scalars import Base, Duration, cel
 
 
@@ -56,6 +57,7 @@ class Rollout(Base, frozen=True):
             ),
         ),
     ] = ()
+    mirror: Mirror | None = None
     analysis: Analysis | None = None
     capacity: Capacity = "Surge"
     deadline: Annotated[

@@ -81,7 +81,8 @@ class CandidateStatus(StableStatus, frozen=True, kw_only=True):
         Annotated[
             int,
             Meta(
-                description="Index into spec.rollout.steps; one past the last is the implied 100 %."
+                description="Index into spec.rollout.steps; one past the last is the implied "
+                "100 %, -1 spec.rollout.mirror."
             ),
         ]
         | None
@@ -94,6 +95,10 @@ class CandidateStatus(StableStatus, frozen=True, kw_only=True):
     ) = None
     progress_since: (
         Annotated[Time, Meta(description="From when spec.rollout.deadline counts (RFC 3339).")]
+        | None
+    ) = None
+    mirror: (
+        Annotated[int, Meta(description="Percent of requests that every router copies to it.")]
         | None
     ) = None
     paused: Annotated[bool, Meta(description="A person holds it by the verb pause.")] | None = None

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from savedmodel_operator.api.mirror import MIRROR_STEP
 from savedmodel_operator.api.reasons import Reason
 from savedmodel_operator.cli.output import Block, Cell, Exit, Style, Styled, Table, count_of, line
 from savedmodel_operator.cli.standing import Seen, stand
@@ -158,7 +159,8 @@ def _bytes(seen: Seen) -> Iterator[tuple[Cell, ...]]:
 def _steps(seen: Seen) -> Iterator[Cell]:
     """The ladder, with the present step in brackets."""
     at = min(int(seen.candidate.get("step", 0)), len(seen.steps) - 1)
-    yield " → ".join(f"[{w} %]" if i == at else f"{w} %" for i, w in enumerate(seen.steps))
+    ladder = [f"[{w} %]" if i == at else f"{w} %" for i, w in enumerate(seen.steps)]
+    yield " → ".join(["[mirror]", *ladder] if at == MIRROR_STEP else ladder)
 
 
 def _refusal(entry: Mapping[str, Any], now: float) -> Iterator[tuple[Cell, ...]]:

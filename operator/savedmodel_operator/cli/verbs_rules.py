@@ -14,6 +14,7 @@ from typing import Any
 
 from savedmodel_operator.api import action, names
 from savedmodel_operator.api.action import Verb
+from savedmodel_operator.api.mirror import MIRROR_STEP, MIRROR_WORD
 from savedmodel_operator.api.reasons import Reason
 from savedmodel_operator.cli.output import Exit
 from savedmodel_operator.cli.standing import Seen, Standing, settled
@@ -69,7 +70,7 @@ def _steer(seen: Seen, verb: Verb, nonce: str) -> Request:
     revision, step = str(candidate.get("revision", "")), int(candidate.get("step", 0))
     words = [verb.value, revision]
     if verb in WITH_STEP:
-        words.append(str(step))
+        words.append(MIRROR_WORD if step == MIRROR_STEP else str(step))
     text = " ".join([*words, f"#{nonce}"])
     return Request(verb, text, revision, candidate.get("number"), step)
 

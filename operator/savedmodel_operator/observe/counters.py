@@ -177,7 +177,7 @@ def subject_of(meta: Meta, spec: Spec) -> Subject | None:
     if asked is None or not isinstance(candidate, Mapping) or not isinstance(stable, Mapping):
         return None
     try:
-        if int(candidate.get("weight", 0)) <= 0:
+        if max(int(candidate.get("weight", 0)), int(candidate.get("mirror", 0))) <= 0:
             return None
         return Subject(
             revision=str(candidate["revision"]),

@@ -22,7 +22,7 @@ from savedmodel_operator.api.analysis import Analysis
 from savedmodel_operator.api.reasons import Reason
 from savedmodel_operator.api.types import seconds
 from savedmodel_operator.plan import queries
-from savedmodel_operator.plan.memory import Candidate
+from savedmodel_operator.plan.memory import Candidate, unix
 from savedmodel_operator.plan.snapshot import AnalysisView
 from savedmodel_operator.plan.trial import End, Trial, Wait
 
@@ -82,7 +82,7 @@ def check(trial: Trial) -> Candidate | Wait | End:
     spec = trial.world.snapshot.spec.rollout.analysis
     if spec is None or trial.last or trial.advance or trial.candidate.step_since is None:
         return trial.candidate
-    step = trial.steps[trial.candidate.step]
+    step = trial.here
     words = doubt(trial)
     choice = spec.on_inconclusive
     if spec.source == PROMETHEUS and queries.is_open(trial):
@@ -90,7 +90,8 @@ def check(trial: Trial) -> Candidate | Wait | End:
     if words is None or step.pause or choice == "Advance":
         return trial.candidate
     revision = trial.candidate.revision
-    if choice == "Rollback":
+    enough = _counted_enough(trial, seconds(step.hold))
+    if choice == "Rollback" and trial.now >= enough:
         text = f"rollout.analysis says nothing by the end of the hold: {words}"
         return End(Reason.RolledBack, Reason.AnalysisInconclusive, text)
     deadline = trial.world.snapshot.spec.rollout.deadline
@@ -100,8 +101,20 @@ def check(trial: Trial) -> Candidate | Wait | End:
         text = f"rollout.analysis said nothing within rollout.deadline ({deadline}): {words}"
         return End(Reason.RolledBack, Reason.DeadlineExceeded, text)
     # The hold's clock stands, so that the step does not start over; this wait has its own end.
-    text = f"{revision} stays at {trial.weight} % until the analysis passes: {words}"
-    return Wait(Reason.AnalysisInconclusive, text, until + 0.001, clock_stops=True)
+    stays = "goes on getting copies" if trial.mirrors else f"stays at {trial.weight} %"
+    text = f"{revision} {stays} until the analysis passes: {words}"
+    again = enough if choice == "Rollback" else None
+    return Wait(Reason.AnalysisInconclusive, text, until + 0.001, clock_stops=True, again=again)
+
+
+def _counted_enough(trial: Trial, hold: float) -> float:
+    """When what is counted is as old as the hold. An operator that was restarted in a step counts it
+    anew, and that there are few requests then is not the candidate's fault."""
+    view, spec = trial.world.snapshot.analysis, trial.world.snapshot.spec.rollout.analysis
+    if spec is not None and spec.source == PROMETHEUS:
+        return 0.0  # a look is whole whenever it is taken
+    began = unix(view.window) if view is not None and trial.look is not None else None
+    return trial.now + FIRST_LOOK if began is None else began + hold
 
 
 def until_counted(trial: Trial, wait: Wait) -> Wait:

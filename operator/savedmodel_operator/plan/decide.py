@@ -29,6 +29,7 @@ from savedmodel_operator.plan.desired import Wanted, plan_writes, stop_fighting
 from savedmodel_operator.plan.health import say_idle_autoscaler
 from savedmodel_operator.plan.irreplaceable import tell
 from savedmodel_operator.plan.memory import Candidate, Memory, Past, Rejection
+from savedmodel_operator.plan.mirroring import first_step
 from savedmodel_operator.plan.restorable import find_lack, say_kept
 from savedmodel_operator.plan.rollout import LOOK_AGAIN
 from savedmodel_operator.plan.routing import Retired, RouterState, build_route, find_retired
@@ -53,6 +54,7 @@ class Turn:
     shares: Shares
     wait: Wait
     events: tuple[Event, ...]
+    mirror: int = 0
 
 
 def decide(snapshot: Snapshot) -> Plan:
@@ -72,7 +74,7 @@ def decide(snapshot: Snapshot) -> Plan:
     wanted = Wanted(
         memory=turn.memory,
         before=before,
-        route=build_route(world, turn.memory, router, retired, turn.shares.weights),
+        route=build_route(world, turn.memory, router, retired, turn.shares.weights, turn.mirror),
         retired=retired,
         shares=turn.shares,
         target=choice.target,
@@ -120,7 +122,7 @@ def _take_turn(world: World, router: RouterState, handled: verbs.Handled, choice
     events = (*events, *progress.events)
     if progress.shares is None:
         return _without_candidate(world, router, progress.memory, progress.wait, events)
-    return Turn(progress.memory, progress.shares, progress.wait, events)
+    return Turn(progress.memory, progress.shares, progress.wait, events, progress.mirror)
 
 
 def _without_candidate(
@@ -199,6 +201,7 @@ def _start(
         target.fingerprint,
         target.revision,
         since=now,
+        step=first_step(world, memory, returning=returning),
         progress_since=now,
         returning=returning and memory.stable is not None,
     )

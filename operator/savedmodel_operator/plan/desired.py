@@ -267,7 +267,10 @@ def _route_words(router: RouterState, route: RoutePlan) -> str:
     if router.hash == config_hash(route):
         return ""
     now = {b.revision: b.weight for b in route.backends}
-    return "route " + (", ".join(f"{k} {v} %" for k, v in now.items()) or "nothing")
+    text = "route " + (", ".join(f"{k} {v} %" for k, v in now.items()) or "nothing")
+    if route.mirror is not None:
+        text += f"; copies of {route.mirror.percent} % to {route.mirror.revision}"
+    return text
 
 
 def _nudges(world: World, router: RouterState, config: str) -> Iterator[Action]:

@@ -15,6 +15,7 @@ from functools import lru_cache
 from typing import Any
 
 from savedmodel_operator.analysis.looks import Ledger
+from savedmodel_operator.api.mirror import MIRROR_STEP
 from savedmodel_operator.api.reasons import Reason
 
 JUDGED_BY = "+"  # in `Rejection.gate`: hash of the gate, then the digest of its golden files
@@ -59,7 +60,8 @@ class Stable:
 class Candidate:
     """The revision being tried.
 
-    `step` indexes spec.rollout.steps; one past the last is the implied 100 %. `step_since` is when
+    `step` indexes spec.rollout.steps; one past the last is the implied 100 %, MIRROR_STEP the step
+    before the first; `mirror` is the percentage that every router was seen to copy. `step_since` is when
     that step's weight was verified on every router, None before. `progress_since` is the base of
     the deadline's clock. `full`: a person skipped the remaining steps. `ledger`: what the analysis
     has spent of this rollout's doubt; its stages are those of `window`.
@@ -78,6 +80,7 @@ class Candidate:
     suspended: bool = False  # spec.suspend held it when it was last looked at
     live_checked: bool = False
     weight: int = 0
+    mirror: int = 0
     base: int | None = None  # pods that carry all traffic, where an autoscaler says how many
     ledger: Ledger = field(default_factory=Ledger)
     window: str = ""
@@ -214,6 +217,8 @@ def write_candidate(candidate: Candidate) -> dict[str, Any]:
     }
     if candidate.step_since is not None:
         body["stepSince"] = timestamp(candidate.step_since)
+    if candidate.mirror:
+        body["mirror"] = candidate.mirror
     if candidate.base is not None:
         body["baseReplicas"] = candidate.base
     if candidate.window:
@@ -284,7 +289,7 @@ def _read_candidate(raw: Any) -> Candidate | None:
             fingerprint=raw["fingerprint"],
             revision=raw["revision"],
             since=since,
-            step=max(0, int(raw.get("step", 0))),
+            step=max(MIRROR_STEP, int(raw.get("step", 0))),
             step_since=unix(raw.get("stepSince")),
             progress_since=unix(raw.get("progressSince")) or since,
             full=bool(raw.get("full", False)),
@@ -293,6 +298,7 @@ def _read_candidate(raw: Any) -> Candidate | None:
             returning=bool(raw.get("returning", False)),
             live_checked=bool(raw.get("liveChecked", False)),
             weight=int(raw.get("weight", 0)),
+            mirror=int(raw.get("mirror", 0)),
             base=None if raw.get("baseReplicas") is None else max(0, int(raw["baseReplicas"])),
             **_read_ledger(raw.get("analysis")),
         )

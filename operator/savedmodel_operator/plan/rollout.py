@@ -23,6 +23,7 @@ What happens if …
 - … its bytes vanish from the bucket: it keeps its weight and gets no further; at the deadline it ends.
 - … a person pauses it or sets spec.suspend: no weight rises and the deadline stands still; what
   fails is taken back.
+- … spec.rollout.mirror is set: the first step has no weight, the routers copy requests to it.
 - … the operator restarts: holds and deadlines go on, they are times in status.
 """
 
@@ -31,13 +32,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+from savedmodel_operator.api.mirror import name_step
 from savedmodel_operator.api.reasons import Reason
 from savedmodel_operator.api.types import seconds
 from savedmodel_operator.gate import Outcome
-from savedmodel_operator.plan import analysis, room
+from savedmodel_operator.plan import analysis, mirroring, room
 from savedmodel_operator.plan.actions import Event
 from savedmodel_operator.plan.children import World
-from savedmodel_operator.plan.health import find_complaint
+from savedmodel_operator.plan.health import find_complaint, tell_loss
 from savedmodel_operator.plan.irreplaceable import check_bytes
 from savedmodel_operator.plan.memory import Candidate, Memory, Past, Rejection, Stable, bound_by
 from savedmodel_operator.plan.restorable import say_parting
@@ -58,7 +60,8 @@ def advance(
     """Carry the candidate as far as this snapshot allows."""
     assert memory.candidate is not None
     steps = steps_of(world, memory)
-    candidate = take_base(world, memory, _within(memory.candidate, len(steps)))
+    candidate = mirroring.still_there(world, memory, memory.candidate)
+    candidate = take_base(world, memory, _within(candidate, len(steps)))
     candidate = _suspended(world, candidate)
     memory = replace(memory, candidate=candidate)
     trial = room.restarted(Trial(world, router, memory, candidate, steps, by_hand))
@@ -105,12 +108,12 @@ def _find_end(trial: Trial) -> End | None:
         return End(Reason.RolledBack, complaint.reason, complaint.message)
     # By what was verified, too: after a crash the route may be taken back already.
     carried = trial.router.weights.get(trial.candidate.revision) or trial.candidate.weight
+    asked = carried or trial.router.mirrored(trial.candidate.revision) or trial.candidate.mirror
     draining = any(p.terminating for p in trial.view.pods)
-    if carried and trial.memory.stable and not trial.view.ready_ips and not draining:
-        text = complaint.message if complaint else "none of its pods is ready any more"
-        return End(
-            Reason.RolledBack, Reason.PodsLost, f"it lost all its pods at {carried} %: {text}"
-        )
+    if asked and trial.memory.stable and not trial.view.ready_ips and not draining:
+        text = complaint.message if complaint else tell_loss(trial.view)
+        where = mirroring.place(trial, carried)
+        return End(Reason.RolledBack, Reason.PodsLost, f"it lost all its pods {where}: {text}")
     failure = analysis.find_failure(trial)
     if failure is not None:
         return failure
@@ -124,7 +127,7 @@ def _find_end(trial: Trial) -> End | None:
             Reason.RolledBack,
             reason,
             f"no progress within rollout.deadline ({trial.world.snapshot.spec.rollout.deadline}) "
-            f"at step {trial.candidate.step}{text}",
+            f"at {name_step(trial.candidate.step)}{text}",
         )
     return None
 
@@ -178,7 +181,7 @@ def _check_live(trial: Trial) -> Candidate | Wait | End:
         return Wait(Reason.CheckErrored, verdict.message, trial.now + CHECK_AGAIN)
     if verdict.outcome is Outcome.Rejected:
         # By the step and status too: after a crash the route may be taken back already.
-        carried = trial.router.weights.get(trial.candidate.revision) or trial.candidate.step
+        carried = trial.router.weights.get(trial.candidate.revision) or max(0, trial.candidate.step)
         carried = carried or trial.candidate.weight
         kind = Reason.RolledBack if carried else Reason.Rejected
         bound = bound_by(gate_hash(trial.world.snapshot.spec), verdict.files)
@@ -190,26 +193,24 @@ def _check_live(trial: Trial) -> Candidate | Wait | End:
 
 def _check_held(trial: Trial) -> Candidate | Wait | End:
     """Held by a person: no weight rises. One that is written already is still verified."""
-    carried = trial.router.weights.get(trial.candidate.revision, 0)
-    if not trial.held or trial.candidate.step_since is not None or carried == trial.weight:
+    if not trial.held or trial.candidate.step_since is not None or trial.written:
         return trial.candidate
-    return _held_at(trial, carried)
+    return _held_at(trial, trial.router.weights.get(trial.candidate.revision, 0))
 
 
 def _held_at(trial: Trial, weight: int) -> Wait:
     if trial.candidate.suspended:
-        text = f"{trial.candidate.revision} is held at {weight} % by spec.suspend"
+        text = f"{trial.candidate.revision} is held {mirroring.standing(trial, weight)} by spec.suspend"
         return Wait(Reason.Suspended, text, clock_stops=True)
-    text = (
-        f"{trial.candidate.revision} is paused by hand at {weight} %; the action resume ends that"
-    )
+    where = mirroring.standing(trial, weight)
+    text = f"{trial.candidate.revision} is paused by hand {where}; the action resume ends that"
     return Wait(Reason.Paused, text, clock_stops=True)
 
 
 def _check_members(trial: Trial) -> Candidate | Wait | End:
     """No weight before every router sees every pod of it."""
     carried = trial.router.weights.get(trial.candidate.revision)
-    if trial.candidate.step_since is not None or carried == trial.weight:
+    if trial.candidate.step_since is not None or (carried is not None and trial.written):
         return trial.candidate  # seen before this weight was written
     if carried is not None and trial.router.verified and trial.router.has_members(trial.view):
         return trial.candidate
@@ -226,15 +227,13 @@ def _check_weight(trial: Trial) -> Candidate | Wait | End:
     """The weight counts once every router carries it."""
     if trial.candidate.step_since is not None:
         return trial.candidate
-    carried = trial.router.weights.get(trial.candidate.revision, 0)
-    if carried == trial.weight and trial.router.verified:
+    if trial.written and trial.router.verified:
         if not trial.stage.whole:
             text = f"{trial.candidate.revision} gives pods back to stable, as the step asks"
             return Wait(Reason.RouterSyncing, text, trial.now + LOOK_AGAIN)
-        return replace(
-            trial.candidate, step_since=trial.now, progress_since=trial.now, weight=trial.weight
-        )
-    return Wait(
+        begun = replace(trial.candidate, step_since=trial.now, progress_since=trial.now)
+        return replace(begun, weight=trial.weight, mirror=trial.mirrors)
+    return mirroring.carrying(trial) or Wait(
         Reason.WeightChanged,
         f"{trial.weight} % for {trial.candidate.revision} is being carried to the routers",
         trial.now + LOOK_AGAIN,
@@ -245,11 +244,11 @@ def _check_hold(trial: Trial) -> Candidate | Wait | End:
     """The step lasts its hold, counted from the verified weight."""
     if trial.last or trial.advance or trial.candidate.step_since is None:
         return trial.candidate
-    step = trial.steps[trial.candidate.step]
+    step = trial.here
     until = trial.candidate.step_since + seconds(step.hold)
     if trial.now >= until:
         return trial.candidate
-    return Wait(
+    return mirroring.holding(trial, until) or Wait(
         Reason.Holding,
         f"{trial.candidate.revision} holds at {trial.weight} % for {step.hold}",
         until,
@@ -261,7 +260,7 @@ def _check_pause(trial: Trial) -> Candidate | Wait | End:
     """A person says when to go on."""
     if trial.held:
         return _held_at(trial, trial.weight)
-    if trial.last or trial.advance or not trial.steps[trial.candidate.step].pause:
+    if trial.last or trial.advance or not trial.here.pause:
         return trial.candidate
     return Wait(
         Reason.Paused,
@@ -273,6 +272,7 @@ def _check_pause(trial: Trial) -> Candidate | Wait | End:
 _AT_WEIGHT = (
     Reason.WeightChanged,
     Reason.Holding,
+    Reason.Mirroring,
     Reason.Paused,
     Reason.Suspended,
     Reason.AnalysisInconclusive,
@@ -318,17 +318,19 @@ def _waiting(trial: Trial, wait: Wait, events: tuple[Event, ...]) -> Progress:
     ):
         candidate = replace(candidate, progress_since=trial.now)  # seldom: each is a status write
     shares = trial.capacity.shares(trial.stage, _granted(trial, wait))
+    mirror = mirroring.grant(trial, wait.reason in _AT_WEIGHT)
     if trial.router.verified:
         carried = trial.router.weights.get(candidate.revision, 0)
-        grown = carried > candidate.weight
-        since = trial.now if grown else candidate.progress_since
-        candidate = replace(candidate, weight=carried, progress_since=since)
+        mirrored = trial.router.mirrored(candidate.revision)
+        if carried > candidate.weight:
+            candidate = replace(candidate, progress_since=trial.now)  # each pod's share is progress
+        candidate = replace(candidate, weight=carried, mirror=mirrored)
     if not (wait.clock_stops or trial.held):
         end = max(candidate.progress_since + deadline + 0.001, trial.now + LOOK_AGAIN)
         wait = replace(wait, wake_at=min(wait.wake_at or end, end))
     wait = room.with_downtime(trial, shares, analysis.until_counted(trial, wait))
     events = (*events, *room.stop_events(trial, shares))
-    return Progress(replace(trial.memory, candidate=candidate), shares, wait, events)
+    return Progress(replace(trial.memory, candidate=candidate), shares, wait, events, mirror)
 
 
 def _granted(trial: Trial, wait: Wait) -> int:
@@ -346,7 +348,7 @@ def _reached(before: Trial, after: Trial) -> tuple[Event, ...]:
     if before.candidate.step_since is not None or after.candidate.step_since is None:
         return ()
     text = f"{after.candidate.revision} carries {after.weight} % on every router"
-    return (Event(Reason.WeightChanged, text),)
+    return (mirroring.reached(after) or Event(Reason.WeightChanged, text),)
 
 
 def _promote(trial: Trial, events: tuple[Event, ...]) -> Progress:
@@ -380,7 +382,7 @@ def _take_back(trial: Trial, end: End, events: tuple[Event, ...]) -> Progress:
     text = f"{candidate.revision}: {end.sentence}"
     if end.kind is Reason.RolledBack:
         remedy = RETRY_REMEDY if end.reason is Reason.Aborted else LOSS_REMEDY
-        text += f" (at {carried} %; {remedy})"
+        text += f" ({mirroring.place(trial, carried)}; {remedy})"
     identity = (candidate.number, candidate.fingerprint, candidate.revision)
     entry = Rejection(*identity, end.kind, end.reason, text, trial.now, end.gate)
     memory = replace(trial.memory.reject(entry), candidate=None).remember(

@@ -17,7 +17,7 @@ from savedmodel_operator.plan.children import RevisionView, World
 from savedmodel_operator.plan.keeping import find_kept
 from savedmodel_operator.plan.memory import Memory, unix
 from savedmodel_operator.plan.snapshot import RouterPodView
-from savedmodel_operator.workload.route import Backend, RoutePlan
+from savedmodel_operator.workload.route import Backend, Mirror, RoutePlan
 
 NUDGE_AGAIN = 1.0  # seconds; the kubelet syncs a nudged pod within 0.6 s (facts/cluster.md)
 ROLLBACK_PATIENCE = 5.0  # seconds a router pod may stay unverified in a rollback (design §9)
@@ -45,6 +45,18 @@ class RouterState:
             return {str(k): int(v) for k, v in raw["weights"].items()}
         except (ValueError, KeyError, TypeError, AttributeError):
             return {}
+
+    @cached_property
+    def _copies(self) -> Mapping[str, int]:
+        try:
+            raw = json.loads(self._annotations.get(names.ANNOTATION_ROUTE, "{}"))
+            return {str(k): int(v) for k, v in raw.get("mirror", {}).items()}
+        except (ValueError, TypeError, AttributeError):
+            return {}
+
+    def mirrored(self, revision: str) -> int:
+        """Percent of requests that the written route copies to this revision."""
+        return self._copies.get(revision, 0)
 
     @property
     def hash(self) -> str | None:
@@ -115,13 +127,17 @@ def build_route(
     router: RouterState,
     retired: Iterable[Retired],
     weights: tuple[int, int],
+    mirror: int = 0,
 ) -> RoutePlan:
-    """The configuration wanted now; `weights`: the candidate's and stable's, both 0 for nobody."""
+    """The configuration wanted now; `weights`: the candidate's and stable's, both 0 for nobody;
+    `mirror`: what the rollout grants the candidate."""
     snapshot, stable, candidate = world.snapshot, memory.stable, memory.candidate
     sticky = snapshot.spec.traffic.sticky
     backends: list[Backend] = []
+    copies: Mirror | None = None
     if candidate is not None and world.revision(candidate.revision).service is not None:
         backends.append(Backend(candidate.revision, candidate.number, weights[0]))
+        copies = Mirror(candidate.revision, mirror) if mirror and not weights[0] else None
         weights = (0, weights[1])
     if stable is not None:
         backends.append(Backend(stable.revision, stable.number, sum(weights)))
@@ -139,6 +155,7 @@ def build_route(
         backends=tuple(backends),
         stable=stable.revision if stable else None,
         canary=candidate.revision if candidate else None,
+        mirror=copies,
         sticky=sticky.header if sticky is not None else None,
     )
 
@@ -162,4 +179,7 @@ def may_delete(world: World, router: RouterState, gone: Retired) -> bool:
 
 def encode_weights(route: RoutePlan) -> str:
     """The annotation that tells the next cycle what is written."""
-    return json.dumps({"weights": {b.revision: b.weight for b in route.backends}}, sort_keys=True)
+    written = {"weights": {b.revision: b.weight for b in route.backends}}
+    if route.mirror is not None:
+        written["mirror"] = {route.mirror.revision: route.mirror.percent}
+    return json.dumps(written, sort_keys=True)

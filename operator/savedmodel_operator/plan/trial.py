@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from savedmodel_operator.analysis.looks import Look
+from savedmodel_operator.api.mirror import MIRROR_STEP
 from savedmodel_operator.api.reasons import Reason
 from savedmodel_operator.api.types import Step
 from savedmodel_operator.plan.actions import Event
@@ -16,6 +17,7 @@ from savedmodel_operator.plan.capacity import RECREATE, Capacity, Shares, Stage
 from savedmodel_operator.plan.children import RevisionView, World
 from savedmodel_operator.plan.memory import Candidate, Memory
 from savedmodel_operator.plan.routing import RouterState
+from savedmodel_operator.workload.route import TOTAL
 
 
 @dataclass(frozen=True)
@@ -79,13 +81,36 @@ class Trial:
     @cached_property
     def stage(self) -> Stage:
         """What it goes for now on the way to this step's weight."""
-        weight = 100 if self.last else self.steps[self.candidate.step].weight
-        return self.capacity.stage(weight, last=self.last)
+        return self.capacity.stage(self.here.weight, last=self.last, mirror=self.mirrors)
+
+    @property
+    def here(self) -> Step:
+        """This step; of weight 0 where it mirrors."""
+        if self.last:
+            return Step(TOTAL)
+        mirror = self.world.snapshot.spec.rollout.mirror
+        if self.candidate.step == MIRROR_STEP and mirror is not None:
+            return Step(0, mirror.hold)
+        return self.steps[self.candidate.step]
 
     @property
     def weight(self) -> int:
         """Percent that it is to carry now."""
         return self.stage.weight
+
+    @property
+    def mirrors(self) -> int:
+        """Percent of requests that this step copies; 0 in a step with a weight."""
+        mirror = self.world.snapshot.spec.rollout.mirror
+        here = not self.last and self.candidate.step == MIRROR_STEP
+        return mirror.percent if here and mirror is not None else 0
+
+    @property
+    def written(self) -> bool:
+        """Whether the written route gives what this step is to give."""
+        weight = self.router.weights.get(self.candidate.revision, 0)
+        mirrored = self.router.mirrored(self.candidate.revision)
+        return (weight, mirrored) == (self.weight, self.mirrors)
 
     @property
     def held(self) -> bool:
@@ -101,13 +126,14 @@ class Trial:
 
 @dataclass(frozen=True)
 class Progress:
-    """What the rules made of the candidate: where it waits, what to say. `shares`: None where it
-    is no candidate any more."""
+    """What the rules made of the candidate: where it waits, what to say, what is copied to it.
+    `shares`: None where it is no candidate any more."""
 
     memory: Memory
     shares: Shares | None
     wait: Wait
     events: tuple[Event, ...] = ()
+    mirror: int = 0
 
 
 def steps_of(world: World, memory: Memory) -> tuple[Step, ...]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 
 from savedmodel_operator.api import action, names
 from savedmodel_operator.api.action import Action, Verb
+from savedmodel_operator.api.mirror import name_step
 from savedmodel_operator.api.reasons import Reason
 from savedmodel_operator.plan.actions import Event
 from savedmodel_operator.plan.memory import Candidate, Memory
@@ -95,7 +96,8 @@ def _steer(snapshot: Snapshot, memory: Memory, asked: Action, steps: int) -> Han
         return Handled(memory, abort="aborted by hand")
     if asked.step is not None and asked.step != candidate.step:
         return _refuse(
-            memory, f"{verb} names step {asked.step}, the rollout is at step {candidate.step}"
+            memory,
+            f"{verb} names {name_step(asked.step)}, the rollout is at {name_step(candidate.step)}",
         )
     if asked.verb is Verb.Pause:
         return _pause(snapshot, memory, candidate)
@@ -146,9 +148,11 @@ def _promote(
         return Handled(replace(memory, candidate=moved), (Event(Reason.ActionHandled, text),))
     if not reached and not candidate.paused:
         return _refuse(
-            memory, f"step {candidate.step} is not reached yet, so there is nothing to promote"
+            memory,
+            f"{name_step(candidate.step)} is not reached yet, so there is nothing to promote",
         )
-    text = f"{candidate.revision} {'leaves' if reached else 'goes on to'} step {candidate.step}"
+    verb = "leaves" if reached else "goes on to"
+    text = f"{candidate.revision} {verb} {name_step(candidate.step)}"
     note = Event(Reason.ActionHandled, f"{text}, as asked")
     return Handled(replace(memory, candidate=free), (note,), advance=reached)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from savedmodel_operator.api.mirror import MIRROR_STEP
 from savedmodel_operator.api.reasons import Reason
 from savedmodel_operator.api.types import Pinned
 from savedmodel_operator.plan import memory as memories
@@ -9,6 +10,8 @@ from savedmodel_operator.plan.capacity import carried_at
 from savedmodel_operator.plan.memory import Candidate
 from savedmodel_operator.plan.trial import steps_of
 from savedmodel_operator.status.report import Report
+
+_HOLDS = (Reason.Holding, Reason.Mirroring)
 
 
 def next_step(report: Report) -> str:
@@ -40,9 +43,10 @@ def _next_of(report: Report, candidate: Candidate) -> str:
     steps = steps_of(report.world, report.memory)
     rest = steps[candidate.step + 1 :]
     weight = carried_at(report.world, report.memory, rest[0].weight if rest else 100)
-    if wait.reason is Reason.Holding and wait.wake_at is not None:
+    mirror = report.world.snapshot.spec.rollout.mirror if candidate.step == MIRROR_STEP else None
+    if wait.reason in _HOLDS and wait.clock_stops and wait.wake_at is not None:
         moment = memories.timestamp(wait.wake_at)[11:19]
-        step = steps[candidate.step] if candidate.step < len(steps) else None
+        step = steps[candidate.step] if 0 <= candidate.step < len(steps) else None
         if step is not None and step.pause:
             return f"pause at {step.weight} % from {moment} UTC until the action promote"
         asked = report.world.snapshot.spec.rollout.analysis is not None
@@ -56,6 +60,8 @@ def _next_of(report: Report, candidate: Candidate) -> str:
         return f"{weight} % once the analysis passes; promote goes on without it"
     if wait.reason is Reason.LockedBytesGone:
         return f"{weight} % once its bytes are back in the bucket; promote goes on without them"
+    if mirror is not None:
+        return f"{mirror.percent} % of requests are mirrored to it once that is done"
     here = steps[candidate.step].weight if candidate.step < len(steps) else 100
     here = carried_at(report.world, report.memory, here)
     return f"{here} % for version {candidate.number} once that is done"
