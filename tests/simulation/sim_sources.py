@@ -142,6 +142,18 @@ def no_number(world: World) -> None:
     world.run(lambda: world.stable_number() == 2)
 
 
+def restart_at_the_end_of_a_hold(world: World) -> None:
+    """A new operator counts the step anew: few requests by then are not the version's fault."""
+    begin(world, Answers(), 100, onInconclusive="Rollback", minRequests=30)
+    world.run(lambda: (world.status.get("candidate") or {}).get("step") == 1)
+    world.run(lambda: "stepSince" in world.status["candidate"])
+    world.settle(9)
+    world.restart()
+    world.run(lambda: world.stable_number() == 2 or bool(world.status["rejected"]))
+    assert not world.status["rejected"], world.status["rejected"]
+    world.metrics.stop()
+
+
 def _broken_looks(world: World) -> int:
     candidate = world.status.get("candidate") or {}
     return int(candidate.get("analysis", {}).get("brokenLooks", 0))
@@ -165,6 +177,7 @@ MORE_SOURCES: dict[str, Scenario] = {
         prometheus_silent_rollback,
         prometheus_silent_advance,
         no_number,
+        restart_at_the_end_of_a_hold,
     )
 }
 """Variations of them, under a few seeds."""
