@@ -1,0 +1,106 @@
+"""Moments around a restart that the stories meet seldom, each as one snapshot; and their words."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from savedmodel_operator.api.reasons import Reason
+from savedmodel_operator.api.source import SourceView
+from savedmodel_operator.gate.verdict import errored, rejected
+from savedmodel_operator.plan.decide import decide
+from savedmodel_operator.plan.rollout import LOOK_AGAIN
+from simulation.sim_api import Refused, SimApi
+from simulation.sim_scenarios import make, version
+from simulation.sim_world import World
+
+
+def tried_at(weight: int) -> World:
+    """Version 1 serves, 2 is tried."""
+    world = make(19)
+    world.publish(version(1))
+    world.run(lambda: world.stable_number() == 1)
+    world.publish(version(2), version(1))
+    world.run(lambda: (world.status.get("candidate") or {}).get("weight") == weight)
+    return world
+
+
+def test_a_candidate_whose_record_is_not_seen_yet_is_not_given_up() -> None:
+    snapshot = tried_at(10).observe()
+    revision = snapshot.status["candidate"]["revision"]
+    there = {k: o for k, o in snapshot.objects.items() if k != ("ControllerRevision", revision)}
+    unlisted = SourceView(Reason.SourcePending, "not listed yet")
+    plan = decide(replace(snapshot, objects=there, source=unlisted))
+    assert plan.status["candidate"]["revision"] == revision
+    assert not any(e.reason is Reason.Superseded for e in plan.events)
+
+
+def test_an_unasked_candidate_beyond_its_deadline_is_looked_at_now_and_then() -> None:
+    world = make(19)
+    world.live[2] = errored("golden", "there is no ConfigMap")
+    world.publish(version(1))
+    world.run(lambda: world.stable_number() == 1)
+    world.publish(version(2), version(1))
+    world.run(lambda: world.status.get("message") == "there is no ConfigMap")
+    snapshot = world.observe()
+    late = snapshot.now + 3600
+    plan = decide(replace(snapshot, now=late, live={}))
+    assert not plan.status["rejected"], "nobody asked it: that is not its fault"
+    assert plan.wake_at is not None
+    assert plan.wake_at >= late + LOOK_AGAIN
+
+
+def test_what_stays_out_is_told_once_and_with_its_remedy() -> None:
+    world = tried_at(10)
+    world.act("abort")
+    world.run(lambda: bool(world.status["rejected"]))
+    world.settle(60)
+    assert world.status["message"] == (
+        "version 1 serves on 2 of 2 pods; version 2 stays out: aborted by hand (at 10 %; use the "
+        "action retry to try it again)"
+    )
+    world = make(19)
+    world.publish(version(1))
+    world.run(lambda: world.stable_number() == 1)
+    world.publish(version(2, "y"), version(1))
+    world.run(lambda: bool(world.status["rejected"]))
+    world.settle(60)
+    assert "; version 2 stays out: refused before any traffic: " in world.status["message"]
+
+
+def test_a_wrong_answer_is_no_wait() -> None:
+    """The clamp on wake-ups keeps nothing bad alive."""
+    world = tried_at(10)
+    snapshot = world.observe()
+    revision = snapshot.status["candidate"]["revision"]
+    verdict = replace(rejected("golden", Reason.GoldenMismatch, "y[0]: …"), files="f")
+    plan = decide(replace(snapshot, live={revision: verdict}, now=snapshot.now + 3600))
+    assert [r["revision"] for r in plan.status["rejected"]] == [revision]
+
+
+def deployment(**spec: object) -> dict[str, object]:
+    return {"kind": "Deployment", "metadata": {"name": "d"}, "spec": {"selector": {}, **spec}}
+
+
+def test_the_simulated_api_server_knows_who_owns_a_field() -> None:
+    """As a real one does (facts; live): what only an apply owned is gone with it, what somebody
+    else took stays theirs."""
+    api = SimApi()
+    made = api.create(deployment())
+    uid = made["metadata"]["uid"]
+    assert made["spec"]["replicas"] == 1
+    key = ("Deployment", "d")
+    api.apply(deployment(replicas=3), uid, api.objects[key]["metadata"]["resourceVersion"])
+    assert api.managers(key)["spec.replicas"] == "savedmodel-operator"
+    api.apply(deployment(), uid, api.objects[key]["metadata"]["resourceVersion"])
+    assert api.objects[key]["spec"]["replicas"] == 1, "nobody owned it any more: the default"
+    api.apply(deployment(replicas=3), uid, api.objects[key]["metadata"]["resourceVersion"])
+    api.edit(key, lambda b: b["spec"].update(replicas=5), manager="autoscaler")
+    assert api.managers(key)["spec.replicas"] == "autoscaler"
+    api.apply(deployment(), uid, api.objects[key]["metadata"]["resourceVersion"])
+    assert api.objects[key]["spec"]["replicas"] == 5, "it is the autoscaler's"
+    version_seen = api.objects[key]["metadata"]["resourceVersion"]
+    api.edit(key, lambda b: b["spec"].update(replicas=6), manager="autoscaler")
+    with pytest.raises(Refused, match="Conflict"):
+        api.apply(deployment(replicas=2), uid, version_seen)
