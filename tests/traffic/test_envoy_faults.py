@@ -9,9 +9,12 @@ import time
 from collections import Counter
 
 import aiohttp
+import grpc
+import grpc.aio
 import pytest
 
 from savedmodel_operator.workload.envoy import Backend, RoutePlan, build_files
+from traffic.backends import PREDICT as GRPC_PREDICT
 from traffic.backends import running_servers
 from traffic.clients import busy_clients
 from traffic.dns_server import A_RECORD, running_name_server
@@ -46,6 +49,21 @@ async def test_nothing_to_serve_is_503_in_json(route: RoutePlan, words: str) -> 
         for path in (PREDICT, "/v1/models/flowers", "/v1/models/flowers/metadata"):
             status, body = await envoy.get(f":8501{path}")
             assert (status, words in body.decode()) == (503, True)
+
+
+async def test_the_routers_own_failures_name_the_version_that_was_to_answer() -> None:
+    """Whoever counts failures by version counts these, too: the operator and its tests do."""
+    async with (
+        running_envoy(one_backend("127.0.0.254")) as envoy,
+        aiohttp.ClientSession() as session,
+    ):
+        async with session.post(envoy.url + PREDICT, data=b"{}") as answer:
+            assert (answer.status, answer.headers["x-savedmodel-version"]) == (503, "7")
+        async with grpc.aio.insecure_channel(f"{envoy.address}:8500") as channel:
+            call = channel.unary_unary(GRPC_PREDICT)(b"", timeout=20)
+            assert await call.code() is grpc.StatusCode.UNAVAILABLE
+            # An answer that is nothing but a failure has all of its headers at the end.
+            assert dict(await call.trailing_metadata())["x-savedmodel-version"] == "7"
 
 
 async def test_a_long_model_name_and_three_revisions_are_accepted() -> None:
