@@ -564,6 +564,13 @@ CASES: dict[str, Case] = {
         {"spec.rollout": {"capacity": "Recreate", "steps": [STEP]}},
         ("leave steps out, or write capacity: Surge or Replace",),
     ),
+    "a mirror without a pod to spare": (
+        {
+            "spec.serving.replicas": 2,
+            "spec.rollout": {"capacity": "Replace", "mirror": {"percent": 10, "hold": "1m"}},
+        },
+        ("leave mirror out, or write capacity: Surge",),
+    ),
     "replacing what an autoscaler scales": (
         {
             "spec.rollout.capacity": "Replace",

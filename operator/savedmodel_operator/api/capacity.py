@@ -29,6 +29,11 @@ ROLLOUT_RULES: tuple[Rule, ...] = (
         "capacity: Recreate stops stable before the candidate starts, so there is nothing to share "
         "in steps: leave steps out, or write capacity: Surge or Replace",
     ),
+    (
+        "!has(self.capacity) || self.capacity == 'Surge' || !has(self.mirror)",
+        "mirror copies requests to pods that stand beside stable's, and capacity: Replace or "
+        "Recreate has none to spare: leave mirror out, or write capacity: Surge",
+    ),
 )
 _CAPACITY = "!has(self.rollout) || !has(self.rollout.capacity) || self.rollout.capacity"
 _IN_PLACE = f"({_CAPACITY} == 'Surge')"
