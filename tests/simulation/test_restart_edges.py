@@ -12,6 +12,7 @@ from savedmodel_operator.gate.verdict import errored, rejected
 from savedmodel_operator.plan.decide import decide
 from savedmodel_operator.plan.rollout import LOOK_AGAIN
 from simulation.sim_api import Refused, SimApi
+from simulation.sim_invariants import written_weights
 from simulation.sim_scenarios import make, version
 from simulation.sim_world import World
 
@@ -34,6 +35,20 @@ def test_a_candidate_whose_record_is_not_seen_yet_is_not_given_up() -> None:
     plan = decide(replace(snapshot, objects=there, source=unlisted))
     assert plan.status["candidate"]["revision"] == revision
     assert not any(e.reason is Reason.Superseded for e in plan.events)
+
+
+def test_the_first_revision_keeps_its_requests_when_a_newer_one_comes() -> None:
+    """Its weight is written and not verified yet, or the answer to the write that said so is lost:
+    to take it away would leave nobody to answer."""
+    world = make(19)
+    world.publish(version(1))
+    world.run(lambda: sum(written_weights(world).values()) == 100)
+    assert world.stable_number() is None
+    world.bucket.versions = (version(2), version(1))
+    plan = decide(world.observe())
+    assert plan.status["candidate"]["number"] == 1
+    assert not any(" 0 %" in a.why for a in plan.actions)
+    world.run(lambda: world.stable_number() == 2)
 
 
 def test_an_unasked_candidate_beyond_its_deadline_is_looked_at_now_and_then() -> None:

@@ -108,7 +108,7 @@ def _status(snapshot: Snapshot, before: Memory, view: status_builder.Report) -> 
 
 
 def _take_turn(world: World, router: RouterState, handled: verbs.Handled, choice: Choice) -> Turn:
-    memory, events = _supersede(world, handled.memory, choice)
+    memory, events = _supersede(world, router, handled.memory, choice)
     if memory.candidate is None:
         memory, wait, more = _start(world, router, memory, choice)
         events += more
@@ -144,8 +144,11 @@ def _without_candidate(
     return Turn(memory, shares, wait, events)
 
 
-def _supersede(world: World, memory: Memory, choice: Choice) -> tuple[Memory, tuple[Event, ...]]:
-    """The candidate ends when something newer is wanted, never because the bucket lost sight of it."""
+def _supersede(
+    world: World, router: RouterState, memory: Memory, choice: Choice
+) -> tuple[Memory, tuple[Event, ...]]:
+    """The candidate ends when something newer is wanted, never because the bucket lost sight of it.
+    A first revision that has the requests already keeps them: there is nobody else to answer."""
     candidate, target = memory.candidate, choice.target
     if candidate is None or target is None or target.revision == candidate.revision:
         return memory, ()
@@ -153,7 +156,8 @@ def _supersede(world: World, memory: Memory, choice: Choice) -> tuple[Memory, tu
     served_alike = candidate.revision == names.revision_name(name, *identity, world.serving_hash)
     if served_alike and lost_sight(world, candidate, target):
         return memory, ()
-    if _suspends(world, memory, target):
+    alone = memory.stable is None and router.weights.get(candidate.revision, 0) > 0
+    if alone or _suspends(world, memory, target):
         return memory, ()
     text = f"{candidate.revision} gives way to {target.revision}"
     past = Past(
