@@ -80,6 +80,7 @@ class RejectedStayOut:
 
     def __init__(self) -> None:
         self.out: dict[str, tuple[object, ...]] = {}  # revision → what was so when it was refused
+        self.known: set[tuple[str, str]] = set()  # refusals seen
 
     def __call__(self, world: World) -> None:
         """Asked after every event."""
@@ -88,7 +89,10 @@ class RejectedStayOut:
             return
         now = (world.users, world.golden)
         for entry in owner["status"].get("rejected", ()):
-            self.out.setdefault(entry["revision"], now)
+            refusal = (entry["revision"], entry["at"])
+            if refusal not in self.known:
+                self.known.add(refusal)
+                self.out[entry["revision"]] = now
         self.out = {revision: then for revision, then in self.out.items() if then == now}
         candidate = owner["status"].get("candidate") or {}
         again = candidate.get("revision") in self.out
