@@ -13,7 +13,7 @@ from savedmodel_operator.api.mirror import MIRROR_STEP
 from savedmodel_operator.api.reasons import Reason
 from savedmodel_operator.api.types import Step
 from savedmodel_operator.plan.actions import Event
-from savedmodel_operator.plan.capacity import RECREATE, Capacity, Shares, Stage
+from savedmodel_operator.plan.capacity import RECREATE, SURGE, Capacity, Shares, Stage, pods_at
 from savedmodel_operator.plan.children import RevisionView, World
 from savedmodel_operator.plan.memory import Candidate, Memory
 from savedmodel_operator.plan.routing import RouterState
@@ -81,7 +81,12 @@ class Trial:
     @cached_property
     def stage(self) -> Stage:
         """What it goes for now on the way to this step's weight."""
-        return self.capacity.stage(self.here.weight, last=self.last, mirror=self.mirrors)
+        stage = self.capacity.stage(self.here.weight, last=self.last, mirror=self.mirrors)
+        mirror = self.world.snapshot.spec.rollout.mirror
+        if mirror is None or self.mirrors or self.capacity.mode != SURGE:
+            return stage
+        had = min(self.view.scale, pods_at(mirror.percent, self.capacity.total))
+        return replace(stage, pods=max(stage.pods, had))  # what it grew to for the copies
 
     @property
     def here(self) -> Step:
