@@ -152,6 +152,12 @@ class Capacity:
         )
 
     @property
+    def told_silent(self) -> bool:
+        """Whether the stored status says that stable gets no requests."""
+        told = self.world.snapshot.status.get("stable") or {}
+        return told.get("revision") == self.stable.name and told.get("weight") == 0
+
+    @property
     def stopping(self) -> bool:
         """Recreate: whether stable is on its way out, or out, to make room."""
         if self.mode != RECREATE or self.memory.candidate is None:

@@ -138,7 +138,7 @@ def _without_candidate(
             sentence=f"{wait.sentence}; {capacity.return_words}",
             again=world.snapshot.now + LOOK_AGAIN if capacity.stable.ready_ips else None,
         )
-    elif memory.stable is not None and capacity.silenced and not any(router.weights.values()):
+    elif memory.stable is not None and capacity.told_silent:
         text = f"{memory.stable.revision} serves again"
         events = (*events, Event(Reason.WeightChanged, text))
     return Turn(memory, shares, wait, events)

@@ -66,8 +66,8 @@ def _check_stopped(trial: Trial) -> Candidate | Wait:
 
 
 def stop_events(trial: Trial, shares: Shares) -> tuple[Event, ...]:
-    """Said when stable loses its requests, which is when the downtime begins."""
-    if not shares.nobody or trial.memory.stable is None or trial.capacity.silenced:
+    """Said when stable loses its requests, which is when the downtime begins; until status says it."""
+    if not shares.nobody or trial.memory.stable is None or trial.capacity.told_silent:
         return ()
     text = (
         f"{trial.memory.stable.revision} is stopped to make room for {trial.candidate.revision} "
