@@ -126,6 +126,8 @@ class Explorer:
         if len(self.faults) > 1 or mode == "end":
             return False
         [first] = self.faults
+        if not self.thorough and (first.mode, mode) != ("lost", "before"):
+            return False
         return first.write in self.second and first.mode != "after"
 
     def _is_own(self, number: int) -> bool:
@@ -189,5 +191,6 @@ def play_seeds(name: str, seeds: range) -> Tally:
 
 def explore(name: str, seed: int, *, thorough: bool = True) -> Tally:
     """Every crash point of a story in every mode; in a rollback every pair of two. Without
-    `thorough` only its share of those before version 1 serves."""
+    `thorough` only its share of those before version 1 serves, and pairs of a lost answer and a
+    death before a later write."""
     return Explorer(name, seed, play(name, seed), thorough).play()
