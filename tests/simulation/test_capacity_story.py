@@ -28,6 +28,14 @@ def test_every_third_crash_point(name: str, mode: str) -> None:
         assert not failure, failure
 
 
+def test_events_say_when_the_downtime_begins_and_how_it_ends() -> None:
+    told = [text for reason, text in play("recreate", REFERENCE_SEED).events if reason == "Recreating"]
+    assert len(told) == 1
+    assert told[0].endswith("requests are answered 503 until that serves")
+    back = [text for _, text in play("recreate_wrong_answers", REFERENCE_SEED).events]
+    assert any(text.endswith("serves again") for text in back)
+
+
 @pytest.mark.parametrize("name", ["replace_pair", "recreate"])
 def test_restarts_while_idle_write_nothing(name: str) -> None:
     world = play(name, REFERENCE_SEED)
