@@ -27,7 +27,7 @@ from lab.load import Load
 from lab.objects import Step
 from lab.record import Answer
 from lab.rollback import Limit, Rollback, failed, find_rollback, slower_than
-from lab.samples import CALC, FAILING, REFUSING, TIRING, Sample
+from lab.samples import CALC, FAILING, REFUSING, SOUND, TIRING, Sample
 
 pytestmark = pytest.mark.cluster
 
@@ -105,32 +105,31 @@ def market(
             sys.stdout.write(diagnose.explain(kube, shop.namespace, "calc"))
 
 
-def test_a_version_whose_pods_are_lost_is_taken_back(
-    market: Market, record_property: Record
+LOST = {
+    "deleted": (CALC[1], "none of its pods is ready any more"),
+    "killed": (CALC[2], "exit code 137"),
+}
+
+
+@pytest.mark.parametrize("how", LOST)
+def test_a_version_that_loses_its_only_pod_is_taken_back(
+    market: Market, how: str, record_property: Record
 ) -> None:
-    shop, number = market.shop, CALC[1].number
-    market.try_out(CALC[1], (Step(30, hold=300),))
-    pods = shop.pods("model", market.wait_called(number))
+    """At once as after a node's death, or its server alone, which the kubelet starts again."""
+    shop, (sample, words) = market.shop, LOST[how]
+    market.try_out(sample, (Step(30, hold=300),))
+    pods = shop.pods("model", market.wait_called(sample.number))
     assert len(pods) == 1
     lost = time.time()
-    shop.kube.delete("Pod", shop.namespace, pods[0]["metadata"]["name"], grace=0)
-    entry = market.wait_refusal(number)
-    _check_told(market, entry, "PodsLost", "lost all its pods at 30 %")
+    if how == "deleted":
+        shop.kube.delete("Pod", shop.namespace, pods[0]["metadata"]["name"], grace=0)
+    else:
+        assert _kill_server(pods[0])
+    entry = market.wait_refusal(sample.number)
+    _check_told(market, entry, "PodsLost", "it lost all its pods at 30 %: ")
+    assert words in entry["message"]
     _check_times(market, entry, market.wait_gone(entry), record_property, lost)
-    _check_stable(market, number)
-
-
-def test_a_version_in_a_crash_loop_is_taken_back(market: Market, record_property: Record) -> None:
-    """One of its two pods: the other one answers, so that the loop itself is the evidence."""
-    shop, number = market.shop, CALC[2].number
-    market.try_out(CALC[2], (Step(60, hold=300),))
-    pods = shop.pods("model", market.wait_called(number))
-    assert len(pods) == 2
-    evidence = _crash(shop, pods[0], 3)
-    entry = market.wait_refusal(number)
-    _check_told(market, entry, "CrashLoop", "restarted 3 times, exit code 137")
-    _check_times(market, entry, market.wait_gone(entry), record_property, evidence)
-    _check_stable(market, number)
+    _check_stable(market, sample.number)
 
 
 @dataclass(frozen=True)
@@ -166,6 +165,19 @@ def test_a_version_that_breaks_a_limit_is_taken_back(
     _check_told(market, entry, "AnalysisFailed", case.words)
     record_property("message", entry["message"])
     _check_times(market, entry, market.wait_gone(entry, case.limit), record_property)
+    _check_stable(market, number)
+
+
+def test_a_version_in_a_crash_loop_is_taken_back(market: Market, record_property: Record) -> None:
+    """One of its two pods: the other one answers, so that the loop itself is the evidence."""
+    shop, number = market.shop, SOUND.number
+    market.try_out(SOUND, (Step(60, hold=300),))
+    pods = shop.pods("model", market.wait_called(number))
+    assert len(pods) == 2
+    evidence = _crash(shop, pods[0], 3)
+    entry = market.wait_refusal(number)
+    _check_told(market, entry, "CrashLoop", "restarted 3 times, exit code 137")
+    _check_times(market, entry, market.wait_gone(entry), record_property, evidence)
     _check_stable(market, number)
 
 
@@ -238,6 +250,8 @@ def _check_times(
     for what, seconds in spans.items():
         if seconds is not None:
             record(f"{what} to weight 0 on every router, s", round(seconds, 2))
+    failures = [a.failure for a in _answers(market, entry["number"]) if a.failure]
+    record("failed requests", f"{len(failures)}, as {failures[0]}" if failures else "none")
     assert spans["evidence"] is not None, "clients never saw it break its limit"
     assert spans["evidence"] <= AT_MOST
     late = [a for a in _answers(market, entry["number"]) if a.started > found.gone]
