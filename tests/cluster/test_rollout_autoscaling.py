@@ -20,8 +20,8 @@ HPA = "HorizontalPodAutoscaler"
 REQUEST = 50
 """Thousandths of a core that a serving pod of the laboratory asks for (`lab.objects`)."""
 
-PATIENCE = 60.0
-"""Seconds for the controller, which looks every 5 s (15 s on kind), and a pod."""
+PATIENCE = 120.0
+"""Seconds for the controller, which looks every 5 s (15 s on kind), on a busy machine."""
 
 
 @pytest.fixture(scope="module")
