@@ -211,13 +211,25 @@ def write_table(results: Sequence[Result]) -> str:
         "| Defect | In | What it breaks | Outcome | Caught by | Seconds |",
         "| --- | --- | --- | --- | --- | --- |",
     ]
-    for r in results:
-        words = r.words.replace("|", "\\|").split("\n")[0]
-        lines.append(
-            f"| {r.mutant.name} | {r.mutant.file} | {r.mutant.breaks} | {r.outcome} | "
-            f"{words or '–'} | {r.seconds:.0f} |"
-        )
-    return "\n".join(lines) + "\n"
+    return "\n".join([*lines, *map(_row, results)]) + "\n"
+
+
+def _row(r: Result) -> str:
+    words = r.words.replace("|", "\\|").split("\n")[0]
+    return (
+        f"| {r.mutant.name} | {r.mutant.file} | {r.mutant.breaks} | {r.outcome} | "
+        f"{words or '–'} | {r.seconds:.0f} |"
+    )
+
+
+def renewed(table: str, results: Sequence[Result]) -> str:
+    """The table with the rows of these results in place of their old ones."""
+    rows = {r.mutant.name: _row(r) for r in results}
+    lines = [rows.pop(line.split(" | ")[0].removeprefix("| "), line) for line in table.splitlines()]
+    listed = [line for line in [*lines, *rows.values()] if re.search(r" \| \d+ \|$", line)]
+    count = f"{sum(' | caught | ' in line for line in listed)} of {len(listed)} are caught"
+    text = "\n".join([*lines, *rows.values()]) + "\n"
+    return re.sub(r"\d+ of\s+\d+ are caught", count, text)
 
 
 @click.command()
@@ -245,8 +257,7 @@ def main(chosen: tuple[str, ...], jobs: int, commit: str) -> None:
                     f"{result.outcome:9} {result.seconds:4.0f} s  {result.mutant.name}: "
                     f"{result.words or result.mutant.breaks}"
                 )
-    if not chosen:
-        TABLE.write_text(write_table(results))
+    TABLE.write_text(renewed(TABLE.read_text(), results) if chosen else write_table(results))
     good = sum(r.outcome == "caught" for r in results)
     click.echo(f"{good} of {len(results)} caught")
     sys.exit(0 if good == len(results) else 1)
