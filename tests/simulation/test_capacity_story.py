@@ -29,7 +29,9 @@ def test_every_third_crash_point(name: str, mode: str) -> None:
 
 
 def test_events_say_when_the_downtime_begins_and_how_it_ends() -> None:
-    told = [text for reason, text in play("recreate", REFERENCE_SEED).events if reason == "Recreating"]
+    told = [
+        text for reason, text in play("recreate", REFERENCE_SEED).events if reason == "Recreating"
+    ]
     assert len(told) == 1
     assert told[0].endswith("requests are answered 503 until that serves")
     back = [text for _, text in play("recreate_wrong_answers", REFERENCE_SEED).events]
