@@ -178,6 +178,9 @@ def test_only_a_candidate_with_requests_is_counted():
     assert subject_of(META, asked) == Subject("new", "old", 1, 10.0, model="flowers")
     assert subject_of(META, spec(None)) is None
     without = {**STATUS["candidate"], "weight": 0}
+    copied = {**STATUS, "candidate": {**without, "mirror": 10, "step": -1}}
+    wanted = Subject("new", "old", -1, 10.0, model="flowers")
+    assert subject_of(replace(META, status=copied), asked) == wanted
     for status in (
         {"candidate": STATUS["candidate"]},
         {"stable": STATUS["stable"]},

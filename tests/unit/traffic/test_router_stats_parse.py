@@ -40,12 +40,33 @@ def test_only_what_is_asked_for_is_asked_for() -> None:
     for other in (
         "cluster.flowers-v9-cccccccc/rest.external.upstream_rq_completed",
         f"cluster.{STABLE}/rest.upstream_rq_completed",
-        f"cluster.{STABLE}/rest.internal.upstream_rq_5xx",
+        f"cluster.{STABLE}~other/rest.internal.upstream_rq_5xx",
         f"cluster.{STABLE}/rest.external.upstream_rq_200",
         f"cluster.{STABLE}/grpc.grpc.success",
         f"cluster.x{STABLE}/grpc.grpc.0",
     ):
         assert not pattern.search(other)
+
+
+def test_copies_count_but_not_those_that_were_never_sent() -> None:
+    """REST: 6 of 10 answered, 4 not sent (503 of Envoy's own), 2 cut off beside them. gRPC: 3 of 9
+    failed by their code, two hosts."""
+    rest, grpc = f"cluster.{CANARY}~mirror/rest", f"cluster.{CANARY}~mirror/grpc"
+    values = {
+        f"{rest}.internal.upstream_rq_completed": 10,
+        f"{rest}.internal.upstream_rq_5xx": 4,
+        f"{rest}.internal.upstream_rq_4xx": 1,
+        f"{rest}.upstream_rq_active_overflow": 4,
+        f"{rest}.upstream_rq_max_duration_reached": 2,
+        f"{grpc}.internal.upstream_rq_completed": 9,
+        f"{grpc}.endpoint.10.0.0.7_8500.rq_error": 2,
+        f"{grpc}.endpoint.10.0.0.8_8500.rq_error": 1,
+        f"cluster.{CANARY}/rest.external.upstream_rq_completed": 5,
+    }
+    pattern = re.compile(build_filter((CANARY, STABLE)))
+    assert all(map(pattern.search, values))
+    stats = [{"name": name, "value": value} for name, value in values.items()]
+    assert parse({"stats": stats}, (CANARY,))[CANARY] == Counts(8 + 9 + 5, 2 + 3, 1)
 
 
 def counter(name: str, value: object) -> dict[str, Any]:
