@@ -142,6 +142,32 @@ def test_overwritten_bytes_are_told_and_not_taken() -> None:
     assert world.status["versions"][0]["verdict"] == "Overwritten"
 
 
+def test_gone_bytes_a_lost_pod_and_their_return_are_told_once_each() -> None:
+    world = served()
+    revision = world.status["stable"]["revision"]
+    world.publish()
+    world.settle(60)
+    pods = [k for k in world.api.objects if k[0] == "Pod" and k[1].startswith(revision)]
+    world.kubelet.leave(min(pods))
+    world.settle(60)
+    world.publish(version(1))
+    world.settle(60)
+    told = [(r, t.split(":")[0]) for r, t in world.events if r in ("LockedBytesGone", "Restorable")]
+    assert told == [
+        ("LockedBytesGone", f"pods of {revision} cannot be replaced any more"),
+        ("LockedBytesGone", f"{revision} lost a pod that cannot be replaced"),
+        ("Restorable", "its bytes are there"),
+    ]
+
+
+def test_an_overwrite_is_told_once_however_often_it_goes_on() -> None:
+    world = served()
+    for content in "bcd":
+        world.publish(version(1, content=content))
+        world.settle(30)
+    assert [reason for reason, _ in world.events].count("VersionOverwritten") == 1
+
+
 def test_an_empty_bucket_takes_nothing_away() -> None:
     world = served()
     world.publish()

@@ -35,7 +35,7 @@ def check_bytes(trial: Trial) -> Candidate | Wait | End:
     if trial.memory.stable is None or by_hand or candidate.step_since is None:
         return candidate
     found = find_restore(trial.world, candidate)
-    if found.here is not False:
+    if found.here or (found.here is None and not _was_gone(trial)):
         return candidate
     deadline = trial.world.snapshot.spec.rollout.deadline
     hold = 0.0 if trial.last else seconds(trial.steps[candidate.step].hold)
@@ -45,6 +45,19 @@ def check_bytes(trial: Trial) -> Candidate | Wait | End:
         return End(Reason.RolledBack, Reason.LockedBytesGone, text)
     text = f"{candidate.revision} stays at {trial.weight} %, because it could not be started again"
     return Wait(Reason.LockedBytesGone, f"{text}: {found.message}", until + 0.001, True)
+
+
+def _was_gone(trial: Trial) -> bool:
+    """Whether this is what the candidate waited for when status was written: it stays so until a
+    look at the bucket says otherwise, over restarts too."""
+    status = trial.world.snapshot.status
+    tried, listed = status.get("candidate"), status.get("conditions")
+    if not isinstance(tried, Mapping) or tried.get("revision") != trial.candidate.revision:
+        return False
+    known = listed if isinstance(listed, list) else []
+    return any(
+        c.get("type") == "RollingOut" and c.get("reason") == Reason.LockedBytesGone for c in known
+    )
 
 
 def put_budget(
