@@ -159,7 +159,7 @@ def never_ready(world: World) -> None:
     world.bad.add(2)
     _serve_first(world)
     world.publish(version(2), version(1))
-    world.run(lambda: [r["number"] for r in world.status["rejected"]] == [2])
+    world.run(lambda: [r["number"] for r in world.status["rejected"]] == [2], limit=400)
     world.run(lambda: not _deployed(world, 2))
     assert world.stable_number() == 1
 
@@ -209,7 +209,7 @@ def paused_before_the_first_step(world: World) -> None:
     world.publish(version(2), version(1))
     world.run(lambda: "candidate" in world.status)
     world.act("pause")
-    world.run(lambda: world.status["phase"] == "Paused")
+    world.run(lambda: world.status["phase"] == "Paused", limit=120)
     world.settle(600)
     world.down, world.next_cycle = True, None
     world.after(300, 300, world.start)
