@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from savedmodel_operator.api import names
 from savedmodel_operator.plan.snapshot import RouterPodView
+from savedmodel_operator.workload.envoy_mirror import mirror_name, revision_behind
 from simulation.sim_api import Key
 from simulation.sim_bucket import decoded
 
@@ -229,7 +230,8 @@ class Routers:
             if revision and is_ready(pod) and "deletionTimestamp" not in pod["metadata"]:
                 ready.setdefault(revision, set()).add(pod["status"]["podIP"])
         for name, carried in self.carried.items():
-            members = {r: frozenset(ready.get(r, ())) for r in carried.weights}
+            known = (*carried.weights, *map(mirror_name, carried.mirror))
+            members = {n: frozenset(ready.get(revision_behind(n), ())) for n in known}
             if members != carried.members and ("Pod", name) in self.world.api.objects:
                 carried.members = members
                 self.changes += 1

@@ -71,11 +71,11 @@ class Copies:
 
     def _watch(self, world: World, copied: Mapping[str, int]) -> None:
         routers = [
-            world.routers.carried[p["metadata"]["name"]].mirror
+            world.routers.carried[p["metadata"]["name"]]
             for p in world.routers.pods()
             if is_ready(p) and p["metadata"]["name"] in world.routers.carried
         ]
-        if not copied or not routers or any(m != copied for m in routers):
+        if not copied or not routers or any(r.mirror != copied for r in routers):
             self.carried_since = self.carried_since if copied == self.written else None
         elif self.carried_since is None:
             self.carried_since = world.now

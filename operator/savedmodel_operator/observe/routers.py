@@ -17,6 +17,7 @@ from savedmodel_operator.api import names
 from savedmodel_operator.cluster.cache import Owner
 from savedmodel_operator.plan.snapshot import Observed, RouterPodView, RouterView
 from savedmodel_operator.traffic.base import Answer
+from savedmodel_operator.workload.envoy_mirror import mirror_name, revision_behind
 
 PACE = ((10.0, 0.15), (60.0, 1.0), (float("inf"), 5.0))
 """(seconds since the expectation changed, pause between rounds): weights are on their way for a
@@ -137,7 +138,7 @@ class Routers:
             watcher = self._watchers[owner] = RouterWatcher(owner, self._probe, self._changed)
         config, backends = _written(owner, children)
         ready = ready_members(children)
-        members = {name: ready.get(name, frozenset()) for name in backends}
+        members = {name: ready.get(revision_behind(name), frozenset()) for name in backends}
         return watcher.look(pods, config, members)
 
     def forget(self, owner: Owner) -> None:
@@ -209,9 +210,10 @@ def _written(owner: Owner, children: list[Observed]) -> tuple[str | None, frozen
 
 def _backends(annotations: Mapping[str, str]) -> frozenset[str]:
     try:
-        weights = json.loads(annotations.get(names.ANNOTATION_ROUTE, "{}"))["weights"]
-        return frozenset(str(name) for name in weights)
-    except (ValueError, KeyError, TypeError):
+        route = json.loads(annotations.get(names.ANNOTATION_ROUTE, "{}"))
+        copied = (mirror_name(str(name)) for name in route.get("mirror", ()))
+        return frozenset([*(str(name) for name in route["weights"]), *copied])
+    except (ValueError, KeyError, TypeError, AttributeError):
         return frozenset()
 
 

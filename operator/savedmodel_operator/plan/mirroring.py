@@ -19,6 +19,7 @@ from savedmodel_operator.plan.capacity import SURGE
 from savedmodel_operator.plan.children import World
 from savedmodel_operator.plan.memory import Candidate, Memory, timestamp
 from savedmodel_operator.plan.trial import Trial, Wait
+from savedmodel_operator.workload.envoy_mirror import mirror_name
 
 LOOK_AGAIN = 0.2  # seconds between looks at routers that do not copy yet
 
@@ -53,6 +54,13 @@ def grant(trial: Trial, at_weight: bool) -> int:
     if trial.held and trial.candidate.step_since is None:
         return written
     return trial.mirrors if at_weight else written
+
+
+def is_seen(trial: Trial) -> bool:
+    """Whether copies arrive: Envoy finds the pods for them anew, and what it sends before counts as
+    a failure."""
+    copies = mirror_name(trial.candidate.revision)
+    return not trial.mirrors or trial.router.has_members(trial.view, copies)
 
 
 def carrying(trial: Trial) -> Wait | None:

@@ -227,7 +227,7 @@ def _check_weight(trial: Trial) -> Candidate | Wait | End:
     """The weight counts once every router carries it."""
     if trial.candidate.step_since is not None:
         return trial.candidate
-    if trial.written and trial.router.verified:
+    if trial.written and trial.router.verified and mirroring.is_seen(trial):
         if not trial.stage.whole:
             text = f"{trial.candidate.revision} gives pods back to stable, as the step asks"
             return Wait(Reason.RouterSyncing, text, trial.now + LOOK_AGAIN)

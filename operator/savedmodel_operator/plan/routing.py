@@ -87,10 +87,12 @@ class RouterState:
             and any(p.ready and not p.terminating for p in self.running)
         )
 
-    def has_members(self, view: RevisionView) -> bool:
-        """Whether every router pod sees every ready pod of the revision as a healthy member."""
+    def has_members(self, view: RevisionView, cluster: str = "") -> bool:
+        """Whether every router pod sees every ready pod of the revision as a healthy member;
+        `cluster`: of another one than the revision's own."""
+        name = cluster or view.name
         return bool(view.ready_ips) and all(
-            view.ready_ips <= p.members.get(view.name, frozenset()) for p in self.running
+            view.ready_ips <= p.members.get(name, frozenset()) for p in self.running
         )
 
 

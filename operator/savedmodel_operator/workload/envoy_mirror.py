@@ -47,6 +47,15 @@ def mirror_name(revision: str) -> str:
     return f"{revision}~mirror"
 
 
+def revision_behind(name: str) -> str:
+    """Whose pods a cluster's name is about, a mirror's or not.
+
+    >>> revision_behind("flowers-v8-bbbbbbbb~mirror"), revision_behind("flowers-v8-bbbbbbbb")
+    ('flowers-v8-bbbbbbbb', 'flowers-v8-bbbbbbbb')
+    """
+    return name.partition("~")[0]
+
+
 def build_policy(mirror: Mirror, protocol: str) -> Json:
     """For a route whose requests are copied."""
     share = {"numerator": mirror.percent, "denominator": "HUNDRED"}
