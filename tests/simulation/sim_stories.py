@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from simulation.sim_analysis import ANALYSIS
 from simulation.sim_autoscaling import AUTOSCALING
-from simulation.sim_capacity import CAPACITY
 from simulation.sim_mirror import MIRRORED
 from simulation.sim_policy import POLICY
+from simulation.sim_recreate import CAPACITY
 from simulation.sim_restorable import RESTORABLE
 from simulation.sim_scenarios import SCENARIOS, Scenario
 from simulation.sim_sources import SOURCES

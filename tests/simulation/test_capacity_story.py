@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import pytest
 
-from simulation.sim_capacity import CAPACITY
 from simulation.sim_play import REFERENCE_SEED, crashes, play
+from simulation.sim_recreate import CAPACITY
 
 SEEDS = range(2)
 CRASHED = [("replace_late_wrong_answers", "lost"), ("recreate_wrong_answers", "before")]

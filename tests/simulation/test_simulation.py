@@ -14,9 +14,9 @@ import pytest
 
 from simulation.conftest import COUNTS, PROPERTY
 from simulation.sim_analysis import ANALYSIS
-from simulation.sim_capacity import CAPACITY  # test_capacity_story has these
 from simulation.sim_crashes import Tally, explore, play_seeds
 from simulation.sim_play import REFERENCE_SEED, play
+from simulation.sim_recreate import CAPACITY  # test_capacity_story has these
 from simulation.sim_stories import EVERY, STORIES
 
 NAMED = {*STORIES, *ANALYSIS}
