@@ -171,7 +171,7 @@ def stable_vanishes_mid_rollout(world: World) -> None:
     world.run(lambda: _gone(world))
     _replicas(world, 1)
     world.run(lambda: world.stable_number() == 2)
-    assert condition(world, "Restorable")[0] == "True"
+    world.run(lambda: condition(world, "Restorable")[0] == "True")
     world.run(lambda: ("Deployment", former) not in world.api.objects)
     told = [t for r, t in world.events if r == "Promoted" and f"; {former}" in t]
     assert all("cannot come back once its pods have ended" in text for text in told)
