@@ -275,8 +275,7 @@ def overwritten_rollout(world: World) -> None:
     world.publish(OTHER)
     world.run(lambda: _tried(world, 10))
     assert condition(world, "Reconciling")[0] == "False", "that began in the bucket"
-    verdicts = [v["verdict"] for v in world.status["versions"]]
-    assert verdicts == ["Candidate"]
+    world.run(lambda: [v["verdict"] for v in world.status["versions"]] == ["Candidate"])
     world.run(lambda: _present(world) == OTHER.fingerprint)
     world.run(lambda: ("Deployment", former) not in world.api.objects)
     world.settle(30)
@@ -349,8 +348,6 @@ def overwrite_rolled_back(world: World) -> None:
     world.settle(120)
     assert "candidate" not in world.status
     assert world.status["stable"]["revision"] == revision
-    world.act("retry v1")
-    world.run(lambda: _present(world) == OTHER.fingerprint)
 
 
 def overwrite_pinned(world: World) -> None:

@@ -125,7 +125,9 @@ def _tell_overwritten(world: World, memory: Memory, before: Mapping[str, Any]) -
     listed = before.get("versions")
     entries = [v for v in listed if isinstance(v, Mapping)] if isinstance(listed, list) else []
     known = next((v for v in entries if v.get("number") == stable.number), {})
-    if known.get("fingerprint", "") not in ("", stable.fingerprint):
+    tried = before.get("candidate")  # versions[] is empty for a moment after a restart
+    told = {known.get("fingerprint", "")} - {"", stable.fingerprint}
+    if told or (isinstance(tried, Mapping) and tried.get("fingerprint") == found.fingerprint):
         return ()
     rolled_out = world.snapshot.spec.versions.on_overwrite == "Rollout"
     then = "are tried like a new version" if rolled_out else "are not rolled out"
