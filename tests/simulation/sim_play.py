@@ -18,7 +18,7 @@ from simulation.sim_world import Fault, World
 
 REFERENCE_SEED = 7
 
-RETURNING = {"abort_and_retry", "golden_failure", "pinned_mid_rollout"}
+RETURNING = {"abort_and_retry", "golden_failure", "pinned_mid_rollout", "overwrite_rolled_back"}
 """Here a version is wanted again while its objects are being deleted: a crash decides which of them
 are still there and need not be made again; what is made once more was deleted once more."""
 

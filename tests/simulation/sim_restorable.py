@@ -348,6 +348,8 @@ def overwrite_rolled_back(world: World) -> None:
     world.settle(120)
     assert "candidate" not in world.status
     assert world.status["stable"]["revision"] == revision
+    world.act("retry v1")
+    world.run(lambda: _present(world) == OTHER.fingerprint)
 
 
 def overwrite_pinned(world: World) -> None:
