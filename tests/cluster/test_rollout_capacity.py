@@ -28,10 +28,12 @@ def begin(shop: Shop, capacity: str, replicas: int, steps: list[dict[str, Any]])
 
 
 def model_pods(shop: Shop) -> list[str]:
-    """Revisions of all model pods, leaving ones too."""
+    """Revisions of all model pods that hold a node's resources: leaving ones until they ended. Of
+    an ended one the object may stand for a moment; the scheduler counts it no more."""
     labels = f"savedmodel.dev/component=model,savedmodel.dev/deployment={NAME}"
     found = shop.kube.list("Pod", shop.namespace, labels)
-    return [pod["metadata"]["labels"]["savedmodel.dev/revision"] for pod in found]
+    held = [pod for pod in found if pod["status"].get("phase") not in ("Failed", "Succeeded")]
+    return [pod["metadata"]["labels"]["savedmodel.dev/revision"] for pod in held]
 
 
 def test_replace_needs_no_third_pod_and_fails_nobody(shop: Shop, record_property: Record) -> None:
