@@ -121,6 +121,12 @@ def _object(schema: Schema, chance: random.Random, path: str) -> dict[str, Any]:
     for name, below in schema.get("properties", {}).items():
         if name in schema.get("required", ()) or chance.random() < 0.3:
             found[name] = draw(below, chance, f"{path}.{name}".lstrip("."))
+    for rule in schema.get("x-kubernetes-validations", ()):
+        either = re.fullmatch(r"has\(self\.(\w+)\) \|\| has\(self\.(\w+)\)", rule["rule"])
+        if either is not None:  # just one of both: a second one may have to fit the first
+            below = schema["properties"][either[1]]
+            found[either[1]] = draw(below, chance, f"{path}.{either[1]}")
+            found.pop(either[2], None)
     return found or ({"name": "N"} if "[]" in path else {})
 
 

@@ -181,7 +181,7 @@ def versioned_bucket(
 
 
 @pytest.fixture(scope="session")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A SavedModel by TensorFlow (in a process of its own), and its graph as text beside it."""
     folder = tmp_path_factory.mktemp("model")
     script = Path(__file__).with_name("make_model.py")
@@ -198,19 +198,19 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def model(made: Path) -> dict[str, bytes]:
+def model(exported: Path) -> dict[str, bytes]:
     """The SavedModel: relative key → bytes."""
-    files = (path for path in made.rglob("*") if path.is_file())
-    return {str(path.relative_to(made)): path.read_bytes() for path in files}
+    files = (path for path in exported.rglob("*") if path.is_file())
+    return {str(path.relative_to(exported)): path.read_bytes() for path in files}
 
 
 @pytest.fixture(scope="session")
-def text_model(made: Path, model: dict[str, bytes]) -> dict[str, bytes]:
+def text_model(exported: Path, model: dict[str, bytes]) -> dict[str, bytes]:
     """The same, with its graph as text only."""
     rest = {
         key: data for key, data in model.items() if key not in ("saved_model.pb", "fingerprint.pb")
     }
-    return {**rest, "saved_model.pbtxt": made.with_suffix(".pbtxt").read_bytes()}
+    return {**rest, "saved_model.pbtxt": exported.with_suffix(".pbtxt").read_bytes()}
 
 
 def certificate(

@@ -72,6 +72,7 @@ METHODS: Mapping[str, Callable[..., Any]] = {
     "compareTo": lambda a, b: (a > b) - (a < b),
 }
 FUNCTIONS: Mapping[str, Callable[..., Any]] = {
+    "double": float,
     "duration": duration,
     "size": len,
     "type": lambda value: _TYPES.get(type(value), "null_type"),

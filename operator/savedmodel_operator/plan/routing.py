@@ -137,7 +137,7 @@ def build_route(
     sticky = snapshot.spec.traffic.sticky
     backends: list[Backend] = []
     copies: Mirror | None = None
-    if candidate is not None and world.revision(candidate.revision).service is not None:
+    if candidate is not None and _has_place(world, router, candidate.revision):
         backends.append(Backend(candidate.revision, candidate.number, weights[0]))
         copies = Mirror(candidate.revision, mirror) if mirror and not weights[0] else None
         weights = (0, weights[1])
@@ -160,6 +160,12 @@ def build_route(
         mirror=copies,
         sticky=sticky.header if sticky is not None else None,
     )
+
+
+def _has_place(world: World, router: RouterState, revision: str) -> bool:
+    """Whether the candidate has a cluster: from when its Service is there until it ends. Somebody
+    may have taken the Service away; what routers use is not taken from them for that."""
+    return world.revision(revision).service is not None or revision in router.weights
 
 
 def keeps_cluster(world: World, router: RouterState, gone: Retired) -> bool:

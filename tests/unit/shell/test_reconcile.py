@@ -17,6 +17,8 @@ from savedmodel_operator.observe.golden import GoldenReader, GoldenWatcher
 from savedmodel_operator.observe.live import LiveChecks
 from savedmodel_operator.observe.observer import Observer
 from savedmodel_operator.observe.pods import PodClient
+from savedmodel_operator.observe.prometheus import PrometheusClient
+from savedmodel_operator.observe.queries import Queries
 from savedmodel_operator.observe.routers import Routers
 from savedmodel_operator.observe.sources import Sources, Tools
 from savedmodel_operator.plan.desired import FLAPS
@@ -24,6 +26,7 @@ from savedmodel_operator.plan.snapshot import Settings
 from savedmodel_operator.reconcile import BLOCKED_AGAIN, Reconciler
 from savedmodel_operator.report import Reporter
 from savedmodel_operator.storage.base import StorageError
+from savedmodel_operator.storage.guard import EndpointGuard
 from savedmodel_operator.telemetry import Telemetry
 
 KEY = ("shop", "flowers")
@@ -80,6 +83,7 @@ class Operator:
         self.telemetry = Telemetry()
         client = self.server.client
         files = GoldenReader(client)
+        prometheus = PrometheusClient(EndpointGuard(()))
         tools = Tools(NoBucket(), None, None, None, self.server.clock.now, lambda _: None)
         self.observer = Observer(
             objects=self.objects,
@@ -90,6 +94,8 @@ class Operator:
             live=LiveChecks(CandidateCheck(PodClient(), files).check, lambda _: None),
             golden=GoldenWatcher(files, lambda _: None),
             counters=Counters(PodClient().count, self.server.clock.now, lambda _: None),
+            queries=Queries(prometheus.ask, self.server.clock.now, lambda _: None),
+            prometheus=prometheus,
             settings=Settings("operator:1", "envoy:1"),
             pods=PodClient(),
         )
