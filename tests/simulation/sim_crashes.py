@@ -67,6 +67,10 @@ WHOLE = ("first_revision", "promotion")
 SHARE = 8
 """The others play each eighth write of that part, each story another one."""
 
+LONG_ROLLBACK, FOURTH = 40, 4
+"""Where more writes than this follow the rollback, pairs begin at each fourth of them: they grow
+with the square. `dev/soak --crashes` plays all."""
+
 ENOUGH = 3
 """Failures after which nothing more is tried."""
 
@@ -127,6 +131,8 @@ class Explorer:
             return False
         [first] = self.faults
         if not self.thorough and (first.mode, mode) != ("lost", "before"):
+            return False
+        if not self.thorough and len(self.second) > LONG_ROLLBACK and first.write % FOURTH:
             return False
         return first.write in self.second and first.mode != "after"
 

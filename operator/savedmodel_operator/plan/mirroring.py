@@ -18,6 +18,7 @@ from savedmodel_operator.plan.actions import Event
 from savedmodel_operator.plan.capacity import SURGE
 from savedmodel_operator.plan.children import World
 from savedmodel_operator.plan.memory import Candidate, Memory, timestamp
+from savedmodel_operator.plan.routing import RouterState
 from savedmodel_operator.plan.trial import Trial, Wait
 from savedmodel_operator.workload.envoy_mirror import mirror_name
 
@@ -37,12 +38,17 @@ def first_step(world: World, memory: Memory, *, returning: bool) -> int:
     return 0 if mirror_of(world, memory, returning=returning) is None else MIRROR_STEP
 
 
-def still_there(world: World, memory: Memory, candidate: Candidate) -> Candidate:
-    """A mirror that was taken out of the spec is over."""
+def still_there(
+    world: World, router: RouterState, memory: Memory, candidate: Candidate
+) -> Candidate:
+    """A mirror that was taken out of the spec is over. One that is in status and not in the route
+    (a crash came between the route's next step and status) starts over: its members are waited for
+    anew, or the first copies would fail and count against it."""
     if candidate.step != MIRROR_STEP:
         return candidate
     if mirror_of(world, memory, returning=candidate.returning) is not None:
-        return candidate
+        lost = candidate.step_since is not None and not router.mirrored(candidate.revision)
+        return replace(candidate, step_since=None) if lost else candidate
     return replace(candidate, step=0, step_since=None, progress_since=world.snapshot.now)
 
 
