@@ -97,8 +97,11 @@ class Explorer:
     """Forks a world at each of its writes. `first`: the writes that are struck; `second`: those
     after which a second crash is tried as well."""
 
-    def __init__(self, name: str, seed: int, reference: World, thorough: bool) -> None:
+    def __init__(
+        self, name: str, seed: int, reference: World, thorough: bool, each: int = 1
+    ) -> None:
         self.name, self.seed, self.reference, self.thorough = name, seed, reference, thorough
+        self.each = each
         self.wanted = end_state(reference)
         self.world = make(seed)
         self.tally = Tally()
@@ -139,9 +142,8 @@ class Explorer:
     def _is_own(self, number: int) -> bool:
         """Whether this write is the story's own, or its share of what all stories begin with: the
         writes until version 1 serves are most of the work and the same in all."""
-        if self.name in WHOLE or self.world.stable_number() is not None:
-            return True
-        return (number + zlib.crc32(self.name.encode())) % SHARE == 0
+        own = self.name in WHOLE or self.world.stable_number() is not None
+        return (number + zlib.crc32(self.name.encode())) % (self.each if own else SHARE) == 0
 
     def _hear(self, told: bytes, fault: Fault) -> None:
         if told:
@@ -195,8 +197,8 @@ def play_seeds(name: str, seeds: range) -> Tally:
     return tally
 
 
-def explore(name: str, seed: int, *, thorough: bool = True) -> Tally:
+def explore(name: str, seed: int, *, thorough: bool = True, each: int = 1) -> Tally:
     """Every crash point of a story in every mode; in a rollback every pair of two. Without
     `thorough` only its share of those before version 1 serves, and pairs of a lost answer and a
-    death before a later write."""
-    return Explorer(name, seed, play(name, seed), thorough).play()
+    death before a later write. `each`: one write in so many is struck."""
+    return Explorer(name, seed, play(name, seed), thorough, each).play()
