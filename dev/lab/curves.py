@@ -138,20 +138,22 @@ def draw(figures: dict[str, Any], folder: Path) -> None:
     _draw_detection(figures, folder / "detection.svg")
 
 
-def _axes(count: int, title: str) -> tuple[Any, Sequence[Any]]:
+def _axes(rows: int, columns: int, title: str) -> tuple[Any, Any]:
     from matplotlib import pyplot
 
-    figure, axes = pyplot.subplots(1, count, figsize=(5.2 * count, 4), squeeze=False)
+    size = (5.2 * columns, 4 * rows)
+    figure, axes = pyplot.subplots(rows, columns, figsize=size, squeeze=False)
     figure.suptitle(title)
-    for axis in axes[0]:
+    figure.subplots_adjust(hspace=0.35)
+    for axis in axes.flat:
         axis.set_xscale("log")
         axis.set_xlabel("requests per second, both versions together")
         axis.grid(alpha=0.3)
-    return figure, axes[0]
+    return figure, axes
 
 
 def _draw_false(figures: dict[str, Any], file: Path) -> None:
-    figure, (axis,) = _axes(1, "Healthy versions that were rolled back")
+    figure, ((axis,),) = _axes(1, 1, "Healthy versions that were rolled back")
     for name, rows in figures["healthy"].items():
         rates, shares = _columns(rows, lambda r: 100 * r["rolledBack"] / r["runs"])
         axis.plot(rates, shares, marker="o", label=name)
@@ -163,9 +165,9 @@ def _draw_false(figures: dict[str, Any], file: Path) -> None:
 
 
 def _draw_detection(figures: dict[str, Any], file: Path) -> None:
-    figure, axes = _axes(2 * len(KINDS), "Bad versions: missed, and time to the verdict")
+    figure, axes = _axes(2, len(KINDS), "Bad versions: missed, and time to the verdict")
     for i, kind in enumerate(KINDS):
-        missed, times = axes[2 * i : 2 * i + 2]
+        missed, times = axes[:, i]
         for factor in FACTORS:
             rows = figures["bad"][f"{kind} x{factor:g}"]
             label = f"{factor:g} × the limit"
@@ -177,6 +179,7 @@ def _draw_detection(figures: dict[str, Any], file: Path) -> None:
         missed.set_title(f"{kind}: missed, % of rollouts")
         times.set_title(f"{kind}: median seconds to the verdict")
         times.set_yscale("log")
+        missed.set_ylim(-3, 103)
         missed.legend()
     figure.savefig(file, metadata={"Date": None}, bbox_inches="tight")
 
