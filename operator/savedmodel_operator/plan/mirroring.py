@@ -39,16 +39,16 @@ def first_step(world: World, memory: Memory, *, returning: bool) -> int:
 
 
 def still_there(
-    world: World, router: RouterState, memory: Memory, candidate: Candidate
+    world: World, router: RouterState, memory: Memory, candidate: Candidate, by_hand: bool
 ) -> Candidate:
     """A mirror that was taken out of the spec is over. One that is in status and not in the route
     (a crash came between the route's next step and status) starts over: its members are waited for
-    anew, or the first copies would fail and count against it."""
+    anew, or the first copies would fail and count against it. `by_hand`: a person leaves it now."""
     if candidate.step != MIRROR_STEP:
         return candidate
     if mirror_of(world, memory, returning=candidate.returning) is not None:
         lost = candidate.step_since is not None and not router.mirrored(candidate.revision)
-        return replace(candidate, step_since=None) if lost else candidate
+        return replace(candidate, step_since=None) if lost and not by_hand else candidate
     return replace(candidate, step=0, step_since=None, progress_since=world.snapshot.now)
 
 

@@ -60,7 +60,7 @@ def advance(
     """Carry the candidate as far as this snapshot allows."""
     assert memory.candidate is not None
     steps = steps_of(world, memory)
-    candidate = mirroring.still_there(world, router, memory, memory.candidate)
+    candidate = mirroring.still_there(world, router, memory, memory.candidate, by_hand)
     candidate = take_base(world, memory, _within(candidate, len(steps)))
     candidate = _suspended(world, candidate)
     memory = replace(memory, candidate=candidate)
