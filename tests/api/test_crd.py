@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from api.bad_manifests import CASES
+from api.good_manifest import GOOD, manifest
 from api_server import MERGE, STRICT
-
-from .bad_manifests import CASES, GOOD, manifest
 
 pytestmark = pytest.mark.api
 

@@ -1,18 +1,13 @@
-"""Stories of bytes that vanish from the bucket or change there, while they serve and while they are tried."""
+"""Stories of bytes that vanish from the bucket, while they serve and while they are tried."""
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
-from savedmodel_operator.api.reasons import Reason
-from savedmodel_operator.api.source import VersionView
 from simulation.sim_hpa import KIND, autoscale
 from simulation.sim_invariants import written_weights
 from simulation.sim_scenarios import Scenario, version
 from simulation.sim_world import World
-
-OTHER, THIRD = version(1, content="b"), version(1, content="c")
 
 
 def condition(world: World, kind: str) -> tuple[str, str]:
@@ -21,7 +16,7 @@ def condition(world: World, kind: str) -> tuple[str, str]:
     return found["status"], found["reason"]
 
 
-def _serve(world: World, **versions: Any) -> str:
+def serve(world: World, **versions: Any) -> str:
     """Version 1 serves on two pods; its revision."""
     if versions:
         world.edit_spec(lambda s: s.update(versions=versions))
@@ -32,11 +27,12 @@ def _serve(world: World, **versions: Any) -> str:
     return revision
 
 
-def _gone(world: World) -> bool:
+def gone(world: World) -> bool:
+    """Whether status tells that the bytes are gone."""
     return condition(world, "Restorable") == ("False", "LockedBytesGone")
 
 
-def _told(world: World, reason: str) -> int:
+def told(world: World, reason: str) -> int:
     """How often. An operator that dies after it wrote status has not told it: at most once."""
     return [r for r, _ in world.events].count(reason)
 
@@ -53,42 +49,43 @@ def _replicas(world: World, count: int) -> None:
     world.edit_spec(lambda s: s["serving"].update(replicas=count))
 
 
-def _present(world: World) -> str | None:
+def present(world: World) -> str | None:
     """The fingerprint that serves."""
     found: str | None = (world.status.get("stable") or {}).get("fingerprint")
     return found
 
 
-def _tried(world: World, weight: int) -> bool:
+def tried(world: World, weight: int) -> bool:
+    """Whether a candidate is known to carry so much."""
     return bool((world.status.get("candidate") or {}).get("weight") == weight)
 
 
 def bytes_vanish(world: World) -> None:
     """The serving version is deleted from the bucket and comes back: it serves on, no drain may
     have its pods meanwhile, and each turn is told once."""
-    revision = _serve(world)
+    revision = serve(world)
     assert condition(world, "Restorable") == ("True", "Restorable")
     world.publish()
-    world.run(lambda: _gone(world))
+    world.run(lambda: gone(world))
     world.settle(120)
     assert condition(world, "Ready") == ("True", "Serving")
     assert condition(world, "UpToDate")[0] == "True"
     assert _budget(world, revision) == 0
     assert "saved_model.pb" in world.status["message"]
-    assert _told(world, "LockedBytesGone") <= 1
+    assert told(world, "LockedBytesGone") <= 1
     world.publish(version(1))
     world.run(lambda: condition(world, "Restorable")[0] == "True")
     world.settle(30)
     assert _budget(world, revision) == 1
-    assert _told(world, "LockedBytesGone") <= 1
+    assert told(world, "LockedBytesGone") <= 1
 
 
 def vanish_and_scale_down(world: World) -> None:
     """Fewer pods are wanted of bytes that are gone: all are kept, over a restart too, and go once
     the bytes are back."""
-    revision = _serve(world)
+    revision = serve(world)
     world.publish()
-    world.run(lambda: _gone(world))
+    world.run(lambda: gone(world))
     _replicas(world, 1)
     world.settle(60)
     world.restart()
@@ -103,9 +100,9 @@ def vanish_and_scale_down(world: World) -> None:
 
 def vanish_and_scale_up(world: World) -> None:
     """More pods are wanted of bytes that are gone: none is started that could not fetch."""
-    revision = _serve(world)
+    revision = serve(world)
     world.publish()
-    world.run(lambda: _gone(world))
+    world.run(lambda: gone(world))
     world.floor = 2
     _replicas(world, 3)
     world.settle(120)
@@ -120,9 +117,9 @@ def vanish_and_scale_up(world: World) -> None:
 def last_pods_evicted(world: World) -> None:
     """A pod of gone bytes is taken away by force: told at once; its successor starts when they are
     back."""
-    revision = _serve(world)
+    revision = serve(world)
     world.publish()
-    world.run(lambda: _gone(world))
+    world.run(lambda: gone(world))
     pods = [k for k in world.api.objects if k[0] == "Pod" and k[1].startswith(revision)]
     world.kubelet.leave(min(pods))
     world.run(lambda: world.status["stable"]["readyReplicas"] == 1)
@@ -137,9 +134,9 @@ def last_pods_evicted(world: World) -> None:
 def candidate_vanishes(world: World) -> None:
     """2 vanishes while it carries 10 %: it keeps the weight that it has when that is seen, and goes
     on once it is back."""
-    _serve(world)
+    serve(world)
     world.publish(version(2), version(1))
-    world.run(lambda: _tried(world, 10))
+    world.run(lambda: tried(world, 10))
     world.publish(version(1))
     world.run(lambda: condition(world, "RollingOut") == ("True", "LockedBytesGone"))
     kept = written_weights(world)
@@ -154,9 +151,9 @@ def candidate_vanishes(world: World) -> None:
 
 def candidate_lost(world: World) -> None:
     """2 vanishes for longer than the deadline: taken back, for it could not be started again."""
-    _serve(world)
+    serve(world)
     world.publish(version(2), version(1))
-    world.run(lambda: _tried(world, 10))
+    world.run(lambda: tried(world, 10))
     world.publish(version(1))
     world.run(lambda: [r["reason"] for r in world.status["rejected"]] == ["LockedBytesGone"])
     assert world.stable_number() == 1
@@ -164,11 +161,11 @@ def candidate_lost(world: World) -> None:
 
 def stable_vanishes_mid_rollout(world: World) -> None:
     """1 vanishes while 2 is tried: 2 goes on; it is told that 1 cannot come back, and 1 ends."""
-    former = _serve(world)
+    former = serve(world)
     world.publish(version(2), version(1))
-    world.run(lambda: _tried(world, 10))
+    world.run(lambda: tried(world, 10))
     world.publish(version(2))
-    world.run(lambda: _gone(world))
+    world.run(lambda: gone(world))
     _replicas(world, 1)
     world.run(lambda: world.stable_number() == 2)
     world.run(lambda: condition(world, "Restorable")[0] == "True")
@@ -180,9 +177,9 @@ def stable_vanishes_mid_rollout(world: World) -> None:
 def serving_change_while_gone(world: World) -> None:
     """A new flag needs a fetch of bytes that are gone: nothing is started, and it is Stalled until
     they are back."""
-    revision = _serve(world)
+    revision = serve(world)
     world.publish()
-    world.run(lambda: _gone(world))
+    world.run(lambda: gone(world))
     world.edit_spec(lambda s: s["serving"].update(args=["--rest_api_num_threads=4"]))
     world.run(lambda: condition(world, "Stalled") == ("True", "LockedBytesGone"))
     world.settle(120)
@@ -198,7 +195,7 @@ def serving_change_while_gone(world: World) -> None:
 def unreadable_is_not_gone(world: World) -> None:
     """The key expires: Unknown, and a person may scale down. What was gone before stays gone while
     nobody can look, over a restart too."""
-    revision = _serve(world)
+    revision = serve(world)
     world.bucket.readable = False
     world.wake(0.05)
     world.run(lambda: condition(world, "Restorable") == ("Unknown", "Forbidden"))
@@ -209,14 +206,14 @@ def unreadable_is_not_gone(world: World) -> None:
     world.run(lambda: world.status["stable"]["readyReplicas"] == 2)
     world.bucket.readable = True
     world.publish()
-    world.run(lambda: _gone(world))
+    world.run(lambda: gone(world))
     world.bucket.readable = False
     world.wake(0.05)
     world.settle(5)
     world.restart()
     _replicas(world, 1)
     world.settle(60)
-    assert _gone(world)
+    assert gone(world)
     assert _scale(world, revision) == 2
     world.bucket.readable = True
     world.publish(version(1))
@@ -226,155 +223,24 @@ def unreadable_is_not_gone(world: World) -> None:
 def status_lost_while_gone(world: World) -> None:
     """Status and process are lost while the bytes are gone and fewer pods are wanted: nobody knows
     until the bucket is read, so nothing is taken."""
-    revision = _serve(world)
+    revision = serve(world)
     world.publish()
-    world.run(lambda: _gone(world))
+    world.run(lambda: gone(world))
     world.stop()
     _replicas(world, 1)
     world.lose_status()
     world.start()
     world.run(lambda: "stable" in world.status)
     world.settle(60)
-    assert _gone(world)
+    assert gone(world)
     assert _scale(world, revision) == 2
     world.publish(version(1))
     world.run(lambda: _scale(world, revision) == 1)
 
 
-def overwritten_alert(world: World) -> None:
-    """Other bytes under the serving number, and others again: never taken, told once."""
-    revision = _serve(world)
-    for content in (OTHER, THIRD):
-        world.publish(content)
-        world.run(lambda: condition(world, "UpToDate") == ("False", "VersionOverwritten"))
-        world.settle(60)
-    assert world.status["stable"]["revision"] == revision
-    assert _gone(world)
-    assert world.status["versions"][0]["verdict"] == "Overwritten"
-    assert _told(world, "VersionOverwritten") <= 1
-    world.publish(version(1))
-    world.run(lambda: condition(world, "UpToDate")[0] == "True")
-    assert condition(world, "Restorable")[0] == "True"
-
-
-def overwritten_but_versioned(world: World) -> None:
-    """A versioned bucket still has the locked bytes: a new flag starts them again."""
-    world.bucket.versioned = True
-    revision = _serve(world)
-    world.publish(OTHER)
-    world.run(lambda: condition(world, "UpToDate") == ("False", "VersionOverwritten"))
-    assert condition(world, "Restorable")[0] == "True"
-    world.edit_spec(lambda s: s["serving"].update(args=["--rest_api_num_threads=4"]))
-    world.run(lambda: world.status["stable"]["revision"] != revision)
-    assert _present(world) == version(1).fingerprint
-
-
-def overwritten_rollout(world: World) -> None:
-    """Other bytes under the serving number go through the steps, and the old ones end."""
-    former = _serve(world, onOverwrite="Rollout")
-    world.publish(OTHER)
-    world.run(lambda: _tried(world, 10))
-    assert condition(world, "Reconciling")[0] == "False", "that began in the bucket"
-    world.run(lambda: [v["verdict"] for v in world.status["versions"]] == ["Candidate"])
-    world.run(lambda: _present(world) == OTHER.fingerprint)
-    world.run(lambda: ("Deployment", former) not in world.api.objects)
-    world.settle(30)
-    assert condition(world, "UpToDate")[0] == "True"
-    assert condition(world, "Restorable")[0] == "True"
-    assert _told(world, "VersionOverwritten") <= 1
-
-
-def half_overwrite(world: World) -> None:
-    """An overwrite that is half there is not tried; it is once it is whole."""
-    revision = _serve(world, onOverwrite="Rollout")
-    text = "variables/variables.index is missing"
-    half = replace(OTHER, reason=Reason.Incomplete, message=text, facts=None, lock=None)
-    world.publish(half)
-    world.run(lambda: condition(world, "UpToDate") == ("False", "VersionOverwritten"))
-    world.settle(120)
-    assert "candidate" not in world.status
-    assert world.status["stable"]["revision"] == revision
-    assert text in world.status["versions"][0]["message"]
-    world.publish(OTHER)
-    world.run(lambda: _present(world) == OTHER.fingerprint)
-
-
-def settling(found: VersionView) -> VersionView:
-    """The first look at an upload."""
-    text = "its listing has to be the same in the next poll"
-    return replace(found, reason=Reason.Settling, message=text, facts=None, lock=None)
-
-
-def overwritten_twice(world: World) -> None:
-    """Overwritten again at 10 %: what is tried stays while the third bytes settle, then gives way."""
-    _serve(world, onOverwrite="Rollout")
-    world.publish(OTHER)
-    world.run(lambda: _tried(world, 10))
-    second = world.status["candidate"]["revision"]
-    world.publish(settling(THIRD))
-    world.settle(20)
-    assert world.status["candidate"]["revision"] == second
-    world.publish(THIRD)
-    world.run(lambda: _present(world) == THIRD.fingerprint)
-    ended = [h["outcome"] for h in world.status["history"] if h["revision"] == second]
-    assert ended == ["Superseded"]
-
-
-def overwrite_undone(world: World) -> None:
-    """The old bytes come back while the other ones carry 10 %: stable is what is wanted."""
-    revision = _serve(world, onOverwrite="Rollout")
-    world.publish(OTHER)
-    world.run(lambda: _tried(world, 10))
-    world.publish(version(1))
-    world.run(lambda: written_weights(world) == {revision: 100})
-    world.settle(60)
-    assert world.status["stable"]["revision"] == revision
-    assert not world.status["rejected"]
-
-
-def overwrite_rolled_back(world: World) -> None:
-    """Other bytes are taken back: not tried again, not after the old ones were there meanwhile."""
-    revision = _serve(world, onOverwrite="Rollout")
-    world.publish(OTHER)
-    world.run(lambda: _tried(world, 50))
-    world.act("abort")
-    world.run(lambda: written_weights(world) == {revision: 100})
-    world.settle(60)
-    assert world.status["versions"][0]["verdict"] == "RolledBack"
-    world.publish(version(1))
-    world.run(lambda: condition(world, "UpToDate")[0] == "True")
-    world.publish(OTHER)
-    world.run(lambda: condition(world, "UpToDate") == ("False", "RolledBack"))
-    world.settle(120)
-    assert "candidate" not in world.status
-    assert world.status["stable"]["revision"] == revision
-    world.act("retry v1")
-    world.run(lambda: _present(world) == OTHER.fingerprint)
-
-
-def overwrite_pinned(world: World) -> None:
-    """A pinned number follows its bytes where that is wanted; a pinned fingerprint never does."""
-    exact = {"number": 1, "fingerprint": "sha256:" + "0" * 63 + "a"}
-    first = replace(version(1), fingerprint=exact["fingerprint"])
-    assert first.lock is not None
-    first = replace(first, lock=replace(first.lock, fingerprint=first.fingerprint))
-    rollout: dict[str, Any] = {"policy": "Pinned", "onOverwrite": "Rollout"}
-    world.edit_spec(lambda s: s.update(versions={**rollout, "pinned": exact}))
-    world.publish(first)
-    world.run(lambda: world.stable_number() == 1)
-    world.publish(OTHER)
-    world.settle(120)
-    assert _present(world) == first.fingerprint
-    assert condition(world, "UpToDate")[0] == "True"
-    world.edit_spec(lambda s: s.update(versions={**rollout, "pinned": {"number": 1}}))
-    world.run(lambda: _present(world) == OTHER.fingerprint)
-    world.settle(60)
-    assert condition(world, "Stalled")[0] == "False"
-
-
 def kept_without_bytes(world: World) -> None:
     """A former stable that is kept comes back at once though its bytes are gone: its pods run."""
-    _serve(world, keep=1)
+    serve(world, keep=1)
     world.publish(version(2), version(1))
     world.run(lambda: world.stable_number() == 2)
     world.settle(60)
@@ -383,18 +249,18 @@ def kept_without_bytes(world: World) -> None:
     pin = {"policy": "Pinned", "pinned": {"number": 1}, "keep": 1}
     world.edit_spec(lambda s: s.update(versions=pin))
     world.run(lambda: world.stable_number() == 1, limit=20)
-    world.run(lambda: _gone(world))
+    world.run(lambda: gone(world))
 
 
 def vanish_while_autoscaled(world: World) -> None:
     """The load falls and rises while the bytes are gone: the autoscaler may do neither, nor may
     taking it away; once they are back the count is the spec's again."""
     autoscalers = autoscale(world)
-    revision = _serve(world)
+    revision = serve(world)
     autoscalers.load = 4
     world.run(lambda: _scale(world, revision) == 4)
     world.publish()
-    world.run(lambda: _gone(world))
+    world.run(lambda: gone(world))
     for load in (1, 8):
         autoscalers.load = load
         world.settle(400)
@@ -427,14 +293,6 @@ RESTORABLE: dict[str, Scenario] = {
         serving_change_while_gone,
         unreadable_is_not_gone,
         status_lost_while_gone,
-        overwritten_alert,
-        overwritten_but_versioned,
-        overwritten_rollout,
-        half_overwrite,
-        overwritten_twice,
-        overwrite_undone,
-        overwrite_rolled_back,
-        overwrite_pinned,
         kept_without_bytes,
         vanish_while_autoscaled,
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from simulation.sim_analysis import ANALYSIS
 from simulation.sim_autoscaling import AUTOSCALING
 from simulation.sim_mirror import MIRRORED
+from simulation.sim_overwrite import OVERWRITTEN
 from simulation.sim_policy import POLICY
 from simulation.sim_recreate import CAPACITY
 from simulation.sim_restorable import RESTORABLE
@@ -22,6 +23,7 @@ EVERY: dict[str, Scenario] = {
     **CAPACITY,
     **MIRRORED,
     **RESTORABLE,
+    **OVERWRITTEN,
     **SOURCES,
     **SPECS,
 }

@@ -6,7 +6,6 @@ server are held to the same words.
 
 from __future__ import annotations
 
-import importlib.util
 import json
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,8 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
+from api.bad_manifests import CASES
+from api.good_manifest import GOOD, manifest
 from savedmodel_operator.api.schema import build_root
 from savedmodel_operator.cli.__main__ import main
 from savedmodel_operator.cli.lint_cel import UnknownCelError, compile_rule
@@ -22,19 +23,6 @@ from savedmodel_operator.cli.lint_cel_functions import CelError
 
 TESTS = Path(__file__).resolve().parents[2]
 EXAMPLES = sorted((TESTS.parent / "docs/examples").glob("*.yaml"))
-
-
-def _load_table() -> Any:
-    spec = importlib.util.spec_from_file_location("bad", TESTS / "api/bad_manifests.py")
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-TABLE = _load_table()
-CASES = TABLE.CASES
 
 
 def lint(*args: object, stdin: str | bytes | None = None) -> tuple[int, str, str]:
@@ -57,7 +45,7 @@ def test_samples_are_valid(path):
 @pytest.mark.parametrize("name", CASES)
 def test_what_an_api_server_refuses_is_refused_in_its_words(name):
     changes, texts = CASES[name]
-    code, found = problems(yaml.safe_dump(TABLE.manifest(changes)))
+    code, found = problems(yaml.safe_dump(manifest(changes)))
     said = "\n".join(p["message"] for p in found if p["level"] == "error")
     assert code == 1
     for text in texts:
@@ -67,7 +55,7 @@ def test_what_an_api_server_refuses_is_refused_in_its_words(name):
 def test_nulls_and_stored_fields_are_no_problem():
     changes = {"spec.source.pollInterval": None, "spec.modelName": None, "spec.rollout": None}
     stored = {"metadata.uid": "1", "metadata.managedFields": [{}], "status": {"phase": "Serving"}}
-    code, found = problems(yaml.safe_dump(TABLE.manifest(changes | stored)))
+    code, found = problems(yaml.safe_dump(manifest(changes | stored)))
     assert code == 0
     assert {p["level"] for p in found} == {"advice"}
 
@@ -162,7 +150,7 @@ def test_each_problem_has_its_line_and_the_field_that_was_meant():
 
 
 def test_an_unknown_field_that_is_near_to_none_names_those_that_are_there():
-    bad = TABLE.manifest({"spec.versions.zzz": 1})
+    bad = manifest({"spec.versions.zzz": 1})
     assert "; known are policy" in problems(yaml.safe_dump(bad))[1][0]["message"]
 
 
@@ -174,7 +162,7 @@ def test_a_field_that_stands_twice_is_refused():
 
 
 def test_several_documents_and_lists(tmp_path):
-    good, bad = TABLE.GOOD, TABLE.manifest({"spec.serving.image": ""})
+    good, bad = GOOD, manifest({"spec.serving.image": ""})
     other = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "golden"}}
     code, found = problems(yaml.safe_dump_all([other, good, None, bad]))
     assert code == 1
@@ -218,7 +206,7 @@ ADVICE = {
 @pytest.mark.parametrize("name", ADVICE)
 def test_advice_is_given_and_fails_only_when_strict(name):
     changes, words = ADVICE[name]
-    text = yaml.safe_dump(TABLE.manifest(changes))
+    text = yaml.safe_dump(manifest(changes))
     code, found = problems(text)
     assert code == 0
     assert words in "\n".join(p["message"] for p in found)
@@ -226,7 +214,7 @@ def test_advice_is_given_and_fails_only_when_strict(name):
 
 
 def test_nothing_to_advise():
-    whole = TABLE.manifest(
+    whole = manifest(
         {
             "spec.serving.image": "registry.example:5000/serving@sha256:" + "0" * 64,
             "spec.serving.replicas": 2,
@@ -273,7 +261,7 @@ def test_wrong_files(tmp_path):
 
 
 def test_another_version_or_kind_of_the_group_is_refused():
-    text = yaml.safe_dump(TABLE.GOOD)
+    text = yaml.safe_dump(GOOD)
     code, found = problems(text.replace("v1alpha1", "v1"))
     assert code == 1
     assert "savedmodel.dev/v1alpha1 is expected, found 'savedmodel.dev/v1'" in found[0]["message"]
