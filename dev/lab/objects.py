@@ -58,6 +58,15 @@ SERVING_REQUESTS = {"cpu": "50m", "memory": "400Mi"}
 """The stand-in for TF Serving is Python with TensorFlow in it: 350 MB before its first model."""
 
 
+def _source(store: Store, prefix: str) -> Object:
+    return {
+        "uri": f"s3://{BUCKET}/{prefix}",
+        "endpoint": store.endpoint,
+        "secretRef": {"name": SECRET},
+        "pollInterval": "1s",
+    }
+
+
 def deployment(
     name: str,
     namespace: str,
@@ -78,12 +87,7 @@ def deployment(
         "kind": "SavedModelDeployment",
         "metadata": {"name": name, "namespace": namespace},
         "spec": {
-            "source": {
-                "uri": f"s3://{BUCKET}/{prefix}",
-                "endpoint": store.endpoint,
-                "secretRef": {"name": SECRET},
-                "pollInterval": "1s",
-            },
+            "source": _source(store, prefix),
             "serving": {
                 "image": image,
                 "replicas": replicas,

@@ -9,16 +9,16 @@ completed by nothing: an error would be written into the line that somebody is t
 from __future__ import annotations
 
 import sys
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 from click.shell_completion import CompletionItem, ShellComplete
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from savedmodel_operator.cli.cluster_access import Cluster
+
+_Answer = TypeVar("_Answer")
 
 NO_FILES, FILES, FOLDERS = 4, 0, 16
 
@@ -29,18 +29,9 @@ def complete_name(
     incomplete: str,
 ) -> list[CompletionItem]:
     """SavedModelDeployments of the namespace that the line names so far."""
-    from savedmodel_operator.cli.cluster_access import NoAnswer
-
-    try:
-        with _cluster(ctx) as cluster:
-            found = cluster.list(False)
-    except NoAnswer:
-        return []
-    return [
-        CompletionItem(body["metadata"]["name"], help=(body.get("status") or {}).get("phase"))
-        for body in found
-        if body["metadata"]["name"].startswith(incomplete)
-    ]
+    found = _ask(ctx, lambda cluster: cluster.list(False)) or []
+    phases = {b["metadata"]["name"]: (b.get("status") or {}).get("phase") for b in found}
+    return _fitting(phases, incomplete)
 
 
 def complete_refused(
@@ -49,27 +40,25 @@ def complete_refused(
     incomplete: str,
 ) -> list[CompletionItem]:
     """Versions of NAME that `retry` may name."""
-    from savedmodel_operator.cli.cluster_access import NoAnswer
-
-    try:
-        with _cluster(ctx) as cluster:
-            body = cluster.get(str(ctx.params.get("name")))
-    except NoAnswer:
-        return []
+    body = _ask(ctx, lambda cluster: cluster.get(str(ctx.params.get("name")))) or {}
     entries = (body.get("status") or {}).get("rejected") or ()
-    return [
-        CompletionItem(str(entry["number"]), help=entry["reason"])
-        for entry in entries
-        if str(entry["number"]).startswith(incomplete)
-    ]
+    return _fitting({str(e["number"]): e["reason"] for e in entries}, incomplete)
 
 
-@contextmanager
-def _cluster(ctx: click.Context) -> Iterator[Cluster]:
-    from savedmodel_operator.cli.cluster_access import Place, connect
+def _fitting(known: Mapping[str, str | None], incomplete: str) -> list[CompletionItem]:
+    return [CompletionItem(k, help=v) for k, v in known.items() if k.startswith(incomplete)]
 
-    with connect(Place(ctx.params.get("context"), ctx.params.get("namespace"))) as cluster:
-        yield cluster
+
+def _ask(ctx: click.Context, question: Callable[[Cluster], _Answer]) -> _Answer | None:
+    """The cluster's answer; None where there is none."""
+    from savedmodel_operator.cli.cluster_access import NoAnswer, Place, connect
+
+    place = Place(ctx.params.get("context"), ctx.params.get("namespace"))
+    try:
+        with connect(place) as cluster:
+            return question(cluster)
+    except NoAnswer:
+        return None
 
 
 class Line(ShellComplete):

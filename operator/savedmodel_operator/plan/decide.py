@@ -31,12 +31,11 @@ from savedmodel_operator.plan.irreplaceable import tell
 from savedmodel_operator.plan.memory import Candidate, Memory, Past, Rejection
 from savedmodel_operator.plan.mirroring import first_step
 from savedmodel_operator.plan.restorable import find_lack, say_kept
-from savedmodel_operator.plan.rollout import LOOK_AGAIN
 from savedmodel_operator.plan.routing import Retired, RouterState, build_route, find_retired
 from savedmodel_operator.plan.scale import wanted_replicas
 from savedmodel_operator.plan.snapshot import Snapshot
 from savedmodel_operator.plan.target import Choice, Target, choose, gate_hash, lost_sight
-from savedmodel_operator.plan.trial import Progress, Wait, steps_of
+from savedmodel_operator.plan.trial import LOOK_AGAIN, Progress, Wait, steps_of
 from savedmodel_operator.savedmodel.facts import ModelFacts
 from savedmodel_operator.workload.revision import RevisionRecord
 
@@ -199,6 +198,13 @@ def _start(
         return memory, Wait(Reason.CheckErrored, verdict.message), ()
     if verdict.outcome is Outcome.Rejected:
         return _refuse(world, memory, target, verdict.reason, verdict.message)
+    return _let_in(world, memory, target, returning, verdict)
+
+
+def _let_in(
+    world: World, memory: Memory, target: Target, returning: bool, verdict: Verdict
+) -> tuple[Memory, Wait, tuple[Event, ...]]:
+    """The target becomes the candidate."""
     now = world.snapshot.now
     candidate = Candidate(
         target.number,

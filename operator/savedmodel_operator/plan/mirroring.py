@@ -19,10 +19,8 @@ from savedmodel_operator.plan.capacity import SURGE
 from savedmodel_operator.plan.children import World
 from savedmodel_operator.plan.memory import Candidate, Memory, timestamp
 from savedmodel_operator.plan.routing import RouterState
-from savedmodel_operator.plan.trial import Trial, Wait
+from savedmodel_operator.plan.trial import LOOK_AGAIN, Trial, Wait
 from savedmodel_operator.workload.envoy_mirror import mirror_name
-
-LOOK_AGAIN = 0.2  # seconds between looks at routers that do not copy yet
 
 
 def mirror_of(world: World, memory: Memory, *, returning: bool) -> Mirror | None:

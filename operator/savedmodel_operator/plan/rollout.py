@@ -46,9 +46,8 @@ from savedmodel_operator.plan.restorable import say_parting
 from savedmodel_operator.plan.routing import RouterState
 from savedmodel_operator.plan.scale import take_base
 from savedmodel_operator.plan.target import gate_hash
-from savedmodel_operator.plan.trial import End, Progress, Trial, Wait, steps_of
+from savedmodel_operator.plan.trial import LOOK_AGAIN, End, Progress, Trial, Wait, steps_of
 
-LOOK_AGAIN = 0.2  # seconds between looks at routers that have not answered yet
 CHECK_AGAIN = 2.0  # seconds between tries of a live check that could not be done
 RETRY_REMEDY = "use the action retry to try it again"
 LOSS_REMEDY = f"look at its pods with kubectl describe; {RETRY_REMEDY}"

@@ -19,6 +19,8 @@ from savedmodel_operator.plan.memory import Candidate, Memory
 from savedmodel_operator.plan.routing import RouterState
 from savedmodel_operator.workload.route import TOTAL
 
+LOOK_AGAIN = 0.2  # seconds between looks at routers that have not answered yet
+
 
 @dataclass(frozen=True)
 class Wait:
