@@ -22,6 +22,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from lab import build
+from lab.components import audit_policy
 from lab.pki import Authority, Subject, issue, make_authority
 
 PATIENCE = 60.0
@@ -35,21 +36,35 @@ CONTROLLERS = (
 
 
 class ControlPlane:
-    """Three processes in a folder; `kubeconfig` has the administrator's rights."""
+    """Three processes in a folder; `kubeconfig` has the administrator's rights.
+
+    `audit_log` has a JSON line for each request that was answered, as on the shared cluster.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._processes: list[subprocess.Popen[bytes]] = []
         self._etcd, self._peer, self._api = _free_ports(3)
         self.kubeconfig = folder / "kubeconfig"
+        self.audit_log = folder / "audit.jsonl"
         self._make_keys()
 
     def start(self) -> None:
         """Returns when the API server is ready."""
         self._start_etcd()
         self._start_api_server()
-        config = {"kubeconfig": self.kubeconfig, "controllers": ",".join(CONTROLLERS)}
-        self._run("kube-controller-manager", config | {"leader-elect": "false", "secure-port": "0"})
+        self._run(
+            "kube-controller-manager",
+            {
+                "kubeconfig": self.kubeconfig,
+                "controllers": ",".join(CONTROLLERS),
+                "leader-elect": "false",
+                "secure-port": "0",
+                # Thousands of pods are made within minutes; 20 and 30 are the defaults.
+                "kube-api-qps": "500",
+                "kube-api-burst": "1000",
+            },
+        )
 
     def _start_etcd(self) -> None:
         url, peer = f"http://127.0.0.1:{self._etcd}", f"http://127.0.0.1:{self._peer}"
@@ -73,6 +88,8 @@ class ControlPlane:
                 client.post(f"{url}/v3/kv/put", json={"key": "cGFzdA==", "value": ""})
 
     def _start_api_server(self) -> None:
+        policy = self._folder / "audit-policy.json"
+        policy.write_text(json.dumps(audit_policy()))
         self._run(
             "kube-apiserver",
             {
@@ -89,6 +106,8 @@ class ControlPlane:
                 "service-account-signing-key-file": self._folder / "signer.key",
                 "service-cluster-ip-range": "10.77.0.0/24",
                 "authorization-mode": "RBAC",
+                "audit-policy-file": policy,
+                "audit-log-path": self.audit_log,
             },
         )
         context = ssl.create_default_context(cafile=str(self._folder / "ca.crt"))
