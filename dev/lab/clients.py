@@ -1,10 +1,13 @@
-"""The kinds of client that are kept whole: REST with and without keep-alive, gRPC on one channel.
+"""The kinds of client that are kept whole: REST with and without keep-alive, one that reads slowly,
+gRPC on one HTTP/2 connection.
 
 Neighbours: `load` paces them, `questions` makes and judges their bodies. A client tries each request
 once: a retry of ours would hide what a user sees. Must not decide when to send.
 """
 
+import asyncio
 import io
+import socket
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -21,6 +24,12 @@ VERSION_HEADER, REVISION_HEADER = "x-savedmodel-version", "x-savedmodel-revision
 PREDICT = "/tensorflow.serving.PredictionService/Predict"
 REST_PORT, GRPC_PORT = 8501, 8500
 
+SLOWLY = 96 * 1024
+"""Bytes per second that a slow reader takes of an answer: a phone's line on a bad day."""
+
+_SIP = 16 * 1024
+"""Bytes that a slow reader takes at once, and about what it lets the kernel keep for it."""
+
 _CHANNEL = (
     ("grpc.max_send_message_length", -1),
     ("grpc.max_receive_message_length", -1),
@@ -35,6 +44,7 @@ class Transport(StrEnum):
 
     REST = "REST"
     REST_ONE_SHOT = "REST one-shot"
+    REST_SLOW = "REST slow reader"
     GRPC = "gRPC"
 
 
@@ -58,7 +68,11 @@ class Client(Protocol):
 
 
 class RestClient:
-    """POST :predict in row format; with keep-alive a pool of connections, else one each."""
+    """POST :predict in row format; with keep-alive a pool of connections, else one each.
+
+    `read_rate`: bytes per second at which the answer is read, so that whoever sends it has to wait;
+    None: as fast as it comes. A unary gRPC call has no such client: it takes its message whole.
+    """
 
     def __init__(
         self,
@@ -68,18 +82,26 @@ class RestClient:
         *,
         keep_alive: bool,
         port: int = REST_PORT,
+        read_rate: float | None = None,
     ) -> None:
         self._url = f"http://{address}:{port}/v1/models/{question.model}:predict"
-        self._question = question
-        connector = aiohttp.TCPConnector(limit=0, force_close=not keep_alive)
-        limit = aiohttp.ClientTimeout(total=timeout)
-        self._session = aiohttp.ClientSession(connector=connector, timeout=limit)
+        self._question, self._read_rate = question, read_rate
+        connector = aiohttp.TCPConnector(
+            limit=0,
+            force_close=not keep_alive,
+            socket_factory=None if read_rate is None else _narrow_socket,
+        )
+        self._session = aiohttp.ClientSession(
+            connector=connector,
+            timeout=aiohttp.ClientTimeout(total=timeout),
+            read_bufsize=2**16 if read_rate is None else _SIP,
+        )
 
     async def ask(self, index: int) -> Outcome:
         try:
             body = io.BytesIO(self._question.rest(index))  # sent piece by piece, however large
             async with self._session.post(self._url, data=body) as answer:
-                text = await answer.read()
+                text = await self._read(answer)
                 headers = answer.headers
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             return Outcome(failure=f"{type(error).__name__}: {error}")
@@ -91,6 +113,16 @@ class RestClient:
             return read_rest(self._question, index, version, text)
 
         return _judged(self._question, index, headers, read)
+
+    async def _read(self, answer: aiohttp.ClientResponse) -> bytes:
+        if self._read_rate is None:
+            return await answer.read()
+        loop, taken = asyncio.get_running_loop(), bytearray()
+        begin = loop.time()
+        async for piece in answer.content.iter_chunked(_SIP):
+            taken += piece
+            await asyncio.sleep(begin + len(taken) / self._read_rate - loop.time())
+        return bytes(taken)
 
     async def close(self) -> None:
         await self._session.close()
@@ -125,6 +157,14 @@ class GrpcClient:
         await self._channel.close(None)
 
 
+def _narrow_socket(address: aiohttp.AddrInfoType) -> socket.socket:
+    """A socket for which the kernel keeps next to nothing: what is not read, the sender keeps."""
+    family, kind, protocol, *_ = address
+    made = socket.socket(family, kind, protocol)
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _SIP)
+    return made
+
+
 def _judged(
     question: Question, index: int, headers: Mapping[str, str], read: Callable[[int], Arrays]
 ) -> Outcome:
@@ -154,5 +194,10 @@ def connect(transport: Transport, address: str, question: Question, timeout: flo
     if transport is Transport.GRPC:
         write_grpc(question, 0)  # imports TensorFlow before the first request counts
         return GrpcClient(address, question, timeout)
-    keep_alive = transport is Transport.REST
-    return RestClient(address, question, timeout, keep_alive=keep_alive)
+    return RestClient(
+        address,
+        question,
+        timeout,
+        keep_alive=transport is not Transport.REST_ONE_SHOT,
+        read_rate=SLOWLY if transport is Transport.REST_SLOW else None,
+    )

@@ -81,6 +81,22 @@ class CalcQuestion:
         return json.dumps({"instances": self.inputs(index)["x"].tolist()}).encode()
 
 
+class WideQuestion:
+    """As many numbers as `rows`: an answer that is large, some seven bytes of JSON for each."""
+
+    def __init__(self, rows: int, model: str = "calc") -> None:
+        self.model, self.rows = model, rows
+
+    def inputs(self, index: int) -> Arrays:
+        return {"x": (np.arange(self.rows) + index).astype(np.float32) % 997}
+
+    def outputs(self, index: int, version: int) -> Arrays:
+        return {"y": samples.calc(self.inputs(index)["x"], version)}
+
+    def rest(self, index: int) -> bytes:
+        return json.dumps({"instances": self.inputs(index)["x"].tolist()}).encode()
+
+
 class BlobQuestion:
     """One string of `length` bytes: a large body with a cheap answer."""
 

@@ -97,7 +97,7 @@ def flowers(measurements: list[float], version: int) -> tuple[list[float], int]:
 
 
 def calc(x: float, version: int) -> float:
-    """y = 2 · x + version."""
+    """y = 2 · x + version; an array of numbers will do, too."""
     return 2 * x + version
 
 

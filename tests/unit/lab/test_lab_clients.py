@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -14,7 +15,7 @@ from aiohttp import web
 
 from lab import clients
 from lab.clients import PREDICT, GrpcClient, Outcome, RestClient
-from lab.questions import CalcQuestion, FlowersQuestion, judge, read_rest
+from lab.questions import CalcQuestion, FlowersQuestion, WideQuestion, judge, read_rest
 
 QUESTION = CalcQuestion()
 RIGHT = {"x-savedmodel-version": "2", "x-savedmodel-revision": "calc-v2-aaaaaaaa"}
@@ -33,6 +34,14 @@ async def rest_server(
         await request.read()
         return web.Response(body=body, headers=headers, status=status)
 
+    async with serving(answer) as port:
+        yield port
+
+
+@asynccontextmanager
+async def serving(
+    answer: Callable[[web.Request], Awaitable[web.StreamResponse]],
+) -> AsyncIterator[int]:
     app = web.Application()
     app.router.add_post("/v1/models/calc:predict", answer)
     runner = web.AppRunner(app)
@@ -152,3 +161,47 @@ def test_rows_of_several_outputs_become_columns() -> None:
     seen = read_rest(question, 3, 2, json.dumps({"predictions": rows}).encode())
     assert judge(question, 3, 2, seen) is None
     assert judge(question, 3, 1, seen) is not None
+
+
+def test_a_wide_answer_is_judged_number_by_number() -> None:
+    question = WideQuestion(5000)
+    rows = question.outputs(7, 2)["y"]
+    assert (
+        judge(
+            question,
+            7,
+            2,
+            read_rest(question, 7, 2, json.dumps({"predictions": rows.tolist()}).encode()),
+        )
+        is None
+    )
+    rows[4321] += 1
+    assert judge(question, 7, 2, {"y": rows}) is not None
+
+
+async def test_a_slow_reader_keeps_its_server_waiting_and_judges_the_whole_answer() -> None:
+    question, size, rate = WideQuestion(3), 8 * 2**20, 4 * 2**20
+    right = json.dumps({"predictions": question.outputs(5, 2)["y"].tolist()}).encode()
+    sent: list[float] = []
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        await request.read()
+        response = web.StreamResponse(headers=RIGHT)
+        await response.prepare(request)
+        begin = time.monotonic()
+        await response.write(right)
+        for _ in range(size // 65536):
+            await response.write(b" " * 65536)
+        sent.append(time.monotonic() - begin)
+        return response
+
+    async with serving(answer) as port:
+        client = RestClient("127.0.0.1", question, 60, keep_alive=True, port=port, read_rate=rate)
+        begin = time.monotonic()
+        outcome = await client.ask(5)
+        took = time.monotonic() - begin
+        await client.close()
+    assert outcome == Outcome(2, "calc-v2-aaaaaaaa", None)
+    assert took >= size / rate
+    # The kernel takes at most 4 MiB or so off the server's hands; the rest waits for the reader.
+    assert sent[0] > took / 4
