@@ -1,6 +1,6 @@
 """What a cluster test works with: one namespace, one SavedModelDeployment, its clients and pods.
 
-Neighbours: `tests/cluster/conftest.py` makes it, the laboratory does the work. Waits are watches with a
+Neighbours: `cluster_fixtures` makes it, the laboratory does the work. Waits are watches with a
 deadline; nothing here knows what a test expects.
 """
 

@@ -1,0 +1,21 @@
+"""For the cases of the campaign: the cluster that they share with tests/cluster, and their record."""
+
+from __future__ import annotations
+
+import pytest
+from campaign_case import Seen
+from campaign_record import (  # noqa: F401 — pytest finds hooks by their names here
+    pytest_addoption,
+    pytest_collection_modifyitems,
+    pytest_runtest_makereport,
+)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.pluginmanager.import_plugin("cluster_fixtures")
+
+
+@pytest.fixture
+def seen(request: pytest.FixtureRequest) -> Seen:
+    """Takes what a case saw."""
+    return Seen(request.node.user_properties)
