@@ -1,6 +1,6 @@
 """`dev/curves`: how often analysis condemns a healthy version, and how soon a bad one; as pictures.
 
-Runs simulated rollouts (`rollout_sim`) in all cores, writes docs/analysis/{false,detection}.svg and
+Runs simulated rollouts (`rollout_sim`) in processes, writes docs/analysis/{false,detection}.svg and
 figures.json beside them. The same seeds give the same figures. Each point is kept as soon as it is
 known: started again, it goes on with those that are missing.
 """
@@ -101,10 +101,13 @@ class Figures:
         print(f"{name}: {row}", flush=True)
 
 
-def measure(figures: Figures, rates: Sequence[float], runs: int, bad_runs: int) -> None:
-    """All points; `runs` for each of the healthy ones, `bad_runs` for the others."""
+def measure(
+    figures: Figures, rates: Sequence[float], runs: int, bad_runs: int, jobs: int | None = None
+) -> None:
+    """All points; `runs` for each of the healthy ones, `bad_runs` for the others. `jobs`: processes,
+    by default one for each core."""
     seed = figures.seed
-    with ProcessPoolExecutor() as pool:
+    with ProcessPoolExecutor(jobs) as pool:
         for (name, pair), rate in product(HEALTHY.items(), rates):
             if figures.lacks("healthy", name, rate, runs):
                 seen = _spread(pool, Case(rate, pair, seed, runs))
@@ -196,11 +199,12 @@ def main() -> None:
     parser.add_argument("--bad-runs", type=int, default=1000, help="rollouts per bad point")
     parser.add_argument("--rates", type=float, nargs="+", default=RATES, help="requests per second")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--jobs", type=int, help="processes; by default one for each core")
     parser.add_argument("--out", type=Path, default=Path("docs/analysis"))
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
     figures = Figures.read(options.out / "figures.json", options.seed)
-    measure(figures, options.rates, options.runs, options.bad_runs)
+    measure(figures, options.rates, options.runs, options.bad_runs, options.jobs)
     draw(figures.found, options.out)
 
 

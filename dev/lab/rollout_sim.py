@@ -2,11 +2,15 @@
 
 Neighbours: `savedmodel_operator.analysis` decides every look exactly as in the operator; `curves`
 runs many of these and draws. Draws are NumPy's with a named seed. Nothing here judges.
+
+What kind of answer each request had is drawn when somebody looks, for all requests since the look
+before: sums of multinomial draws are multinomial, so this is no approximation and costs a tenth.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from scipy.stats import lognorm, norm
@@ -18,6 +22,9 @@ from savedmodel_operator.analysis.window import Counts
 
 EDGES = np.concatenate([np.arange(10, 100) * 10.0**e for e in range(-5, 0)])
 """Seconds: lower edges of log-linear buckets with two digits, as Envoy's histograms have them."""
+
+NEVER = 1e-9
+"""The probability below which a bucket is left out."""
 
 LIMITS = Limits(100, 0.01, 0.01, {0.99: 0.250}, {0.99: 1.5})
 
@@ -31,12 +38,16 @@ class Version:
     p99: float = 0.150
     spread: float = 0.5
 
-    def buckets(self) -> np.ndarray:
-        """Probability of each bucket of EDGES."""
+    @lru_cache(maxsize=64)  # noqa: B019  a few versions, of a few bytes each
+    def buckets(self) -> tuple[list[tuple[float, float]], np.ndarray]:
+        """(lower edge, upper edge) and probability of each bucket that is ever hit."""
         scale = self.p99 / np.exp(self.spread * norm.ppf(0.99))
         below = lognorm.cdf(np.append(EDGES, np.inf), self.spread, scale=scale)
         below[0] = 0.0
-        return np.diff(below)
+        chances = np.diff(below)
+        hit = np.nonzero(chances > NEVER)[0]
+        ends = [*EDGES.tolist()[1:], 99.0]
+        return [(float(EDGES[i]), ends[i]) for i in hit], chances[hit] / chances[hit].sum()
 
 
 @dataclass(frozen=True)
@@ -57,55 +68,58 @@ class Ending:
 
 
 class _Tally:
-    """Counts that grow by draws."""
+    """Counts of one version in one step; `served`: its requests until each look."""
 
-    def __init__(self, version: Version, draw: np.random.Generator) -> None:
-        self._version, self._draw, self._chances = version, draw, version.buckets()
-        self._timed = np.zeros(len(EDGES), dtype=np.int64)
-        self.requests = self._server = self._client = 0
+    def __init__(self, version: Version, served: np.ndarray, draw: np.random.Generator) -> None:
+        self._version, self._draw = version, draw
+        self._served: list[int] = served.tolist()
+        self._edges, self._chances = version.buckets()
+        self._timed = np.zeros(len(self._edges), dtype=np.int64)
+        self._known = self._server = self._client = 0
 
-    def serve(self, requests: int) -> None:
-        server = int(self._draw.binomial(requests, self._version.server_errors))
-        client = int(self._draw.binomial(requests, self._version.client_errors))
-        self.requests += requests
+    def requests(self, at: int) -> int:
+        """Until this look of the step."""
+        return self._served[at]
+
+    def counts(self, at: int) -> Counts:
+        """Until this look of the step; never of an earlier one than before."""
+        requests = self._served[at]
+        new, self._known = requests - self._known, requests
+        server = int(self._draw.binomial(new, self._version.server_errors))
+        client = int(self._draw.binomial(new, self._version.client_errors))
         self._server += server
-        self._client += min(client, requests - server)
-        self._timed += self._draw.multinomial(requests, self._chances)
-
-    def counts(self) -> Counts:
-        found = {_EDGES[i]: int(self._timed[i]) for i in np.nonzero(self._timed)[0]}
-        return Counts(self.requests, self._server, self._client, found)
-
-
-_EDGES = list(zip(EDGES.tolist(), [*EDGES.tolist()[1:], 99.0], strict=True))
+        self._client += min(client, new - server)
+        self._timed += self._draw.multinomial(new, self._chances)
+        timed = {e: n for e, n in zip(self._edges, self._timed.tolist(), strict=True) if n}
+        return Counts(requests, self._server, self._client, timed)
 
 
 def run(
     rate: float, candidate: Version, stable: Version, seed: int, plan: Plan, limits: Limits
 ) -> Ending:
     """One rollout at so many requests per second, until it ends or is taken back."""
-    draw, ledger, clock, asked = np.random.default_rng(seed), Ledger(), 0.0, 0
+    draw, ledger, began, asked = np.random.default_rng(seed), Ledger(), 0.0, 0
     for weight, hold in plan.steps:
-        ledger = ledger.new_window()
-        ours, theirs = _Tally(candidate, draw), _Tally(stable, draw)
-        stages = (-1, -1)
-        for _ in range(int(hold / plan.interval)):
-            clock += plan.interval
-            requests = int(draw.poisson(rate * plan.interval))
-            share = int(draw.binomial(requests, weight / 100))
-            ours.serve(share)
-            theirs.serve(requests - share)
-            asked += share
-            before = stages
-            stages = (_stage(ours, limits), _stage(theirs, limits))
-            if stages == before:
+        ledger, reached = ledger.new_window(), (-1, -1)
+        requests = draw.poisson(rate * plan.interval, int(hold / plan.interval))
+        share = draw.binomial(requests, weight / 100)
+        ours = _Tally(candidate, np.cumsum(share), draw)
+        theirs = _Tally(stable, np.cumsum(requests - share), draw)
+        for at in range(len(requests)):
+            before, reached = reached, _stages(ours.requests(at), theirs.requests(at), limits)
+            if reached == before:
                 continue  # no formal look: nothing can fail
-            seen = look(limits, ours.counts(), theirs.counts(), ledger)
+            seen = look(limits, ours.counts(at), theirs.counts(at), ledger)
             ledger = seen.ledger
             if seen.outcome is Outcome.Failed and seen.gravest is not None:
-                return Ending(clock, seen.gravest.metric, asked)
+                seconds = began + (at + 1) * plan.interval
+                return Ending(seconds, seen.gravest.metric, asked + ours.requests(at))
+        began += hold
+        asked += int(share.sum())
     return Ending(None, requests=asked)
 
 
-def _stage(tally: _Tally, limits: Limits) -> int:
-    return stage(tally.requests, limits.min_requests)
+def _stages(ours: int, theirs: int, limits: Limits) -> tuple[int, int]:
+    """Of the samples that limits ask for: the candidate's, and the smaller of both."""
+    least = limits.min_requests
+    return stage(ours, least), stage(min(ours, theirs), least)

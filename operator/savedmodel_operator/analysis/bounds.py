@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from statistics import NormalDist
 
 _TINY, _PRECISION, _ROUNDS, _HALVINGS = 1e-300, 1e-14, 400, 100
 
@@ -119,10 +120,13 @@ def quantile_rank(total: int, quantile: float, alpha: float, *, low: bool) -> in
     >>> quantile_rank(100, 0.99, 1e-6, low=False) is None
     True
     """
+    away = -NormalDist().inv_cdf(min(max(alpha, _TINY), 0.5))
+    away *= math.sqrt(total * quantile * (1.0 - quantile))
+    guess = (round(total * quantile - away), round(total * quantile + away))
     if low:  # the greatest r with P(fewer than r values lie below the quantile) <= alpha
-        rank = _last(total, lambda r: 1.0 - tail(r, total, quantile) <= alpha)
+        rank = _last(total, lambda r: 1.0 - tail(r, total, quantile) <= alpha, guess[0])
         return rank or None
-    ranks = _last(total, lambda r: tail(r, total, quantile) > alpha)
+    ranks = _last(total, lambda r: tail(r, total, quantile) > alpha, guess[1])
     return ranks + 1 if ranks < total else None
 
 
@@ -197,9 +201,23 @@ def _solve(rising: Callable[[float], float], level: float, high: float) -> float
     return low
 
 
-def _last(total: int, holds: Callable[[int], bool]) -> int:
-    """The greatest r in 0 … total for which a falling condition holds, 0 if for none."""
-    low, high = 0, total
+def _last(total: int, holds: Callable[[int], bool], guess: int) -> int:
+    """The greatest r in 0 … total for which a falling condition holds, 0 if for none.
+
+    From a guess on by doubled strides, then by halves: few steps where the guess is near.
+    """
+    guess = min(max(guess, 0), total)
+    low, high, stride = 0, total, 1
+    if holds(guess):
+        low = guess
+        while low + stride <= high and holds(low + stride):
+            low, stride = low + stride, stride * 2
+        high = min(high, low + stride - 1)
+    else:
+        high = max(guess - 1, 0)
+        while high > stride and not holds(high - stride):
+            high, stride = high - stride - 1, stride * 2
+        low = max(low, high - stride)
     while low < high:
         middle = (low + high + 1) // 2
         if holds(middle):

@@ -161,8 +161,8 @@ def _ratio(quantile: float, limit: float, least: int, seen: Counts, stable: Coun
 
 def _slower(quantile: float, ratio: float, seen: Counts, stable: Counts, alpha: float) -> bool:
     """Whether even the candidate's lower bound is above so many times stable's upper bound."""
-    # For that the candidate alone must be slower than so many times stable's own quantile.
-    slow = seen.slower_than(ratio * stable.bucket(quantile)[0])
+    # Stable's upper bound is at least its own quantile, which the candidate must be above alone.
+    slow = seen.slower_than(ratio * stable.bucket(quantile)[1])
     if not is_rarer(slow, seen.timed, 1.0 - quantile, alpha):
         return False
     low = quantile_rank(seen.timed, quantile, alpha, low=True)

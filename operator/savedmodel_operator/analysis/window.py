@@ -10,12 +10,14 @@ its last counts with it: they were real requests.
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from functools import reduce
+from functools import cached_property, reduce
+from itertools import accumulate
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Counts:
     """Counters of one revision: never below zero, each but `requests` a part of it.
 
@@ -50,37 +52,43 @@ class Counts:
         numbers = (found.requests, found.server_errors, found.client_errors, *latency.values())
         return None if min(numbers) < 0 else found
 
+    @cached_property
+    def _sorted(self) -> tuple[list[tuple[float, float]], list[int]]:
+        """The buckets by their edges, and how many requests each and those before it hold."""
+        edges = sorted(self.latency)
+        return edges, list(accumulate(map(self.latency.__getitem__, edges)))
+
     @property
     def timed(self) -> int:
         """Requests whose latency is known."""
-        return sum(self.latency.values())
+        held = self._sorted[1]
+        return held[-1] if held else 0
 
     def slower_than(self, seconds: float) -> int:
         """Requests that were surely slower: of the bucket around the limit none count."""
-        return sum(n for (low, _), n in self.latency.items() if low >= seconds)
+        edges, held = self._sorted
+        first = bisect_left(edges, (seconds, -math.inf))
+        return self.timed - (held[first - 1] if first else 0)
 
     def value_at(self, rank: int) -> tuple[float, float]:
         """The bucket of the value with this rank from 1. Raises ValueError beyond the last."""
-        seen = 0
-        for edges in sorted(self.latency):
-            seen += self.latency[edges]
-            if seen >= rank:
-                return edges
-        raise ValueError(f"there are {seen} values, rank {rank} is none of them")
+        edges, held = self._sorted
+        if rank > self.timed:
+            raise ValueError(f"there are {self.timed} values, rank {rank} is none of them")
+        return edges[bisect_left(held, rank)]
 
     def quantile(self, quantile: float) -> float:
         """The estimate in seconds, linear inside its bucket, at the least in an open one; 0 without
         values."""
         if not self.timed:
             return 0.0
-        wanted, seen = quantile * self.timed, 0
-        for low, high in sorted(self.latency):
-            here = self.latency[low, high]
-            if seen + here >= wanted:
-                share = max(0.0, (wanted - seen) / here)
-                return low if math.isinf(high) else low + (high - low) * share
-            seen += here
-        return max(high for _, high in self.latency)
+        edges, held = self._sorted
+        wanted = min(quantile * self.timed, self.timed)
+        at = bisect_left(held, wanted)
+        (low, high), before = edges[at], held[at - 1] if at else 0
+        if math.isinf(high):
+            return low
+        return low + (high - low) * max(0.0, (wanted - before) / (held[at] - before))
 
     def bucket(self, quantile: float) -> tuple[float, float]:
         """The edges between which the quantile surely is; (0, 0) without values."""

@@ -55,12 +55,16 @@ def test_the_bound_of_a_difference_is_seldom_above_it(first: float, second: floa
 
 
 @pytest.mark.parametrize("quantile", [0.5, 0.95, 0.99])
-@pytest.mark.parametrize("total", [200, 1000, 20_000])
-def test_ranks_bound_the_quantile_and_no_nearer_ones_do(quantile: float, total: int) -> None:
-    alpha = 0.01
+@pytest.mark.parametrize("total", [1, 2, 30, 200, 1000, 20_000])
+@pytest.mark.parametrize("alpha", [0.6, 0.01, 1e-6])
+def test_ranks_bound_the_quantile_and_no_nearer_ones_do(
+    quantile: float, total: int, alpha: float
+) -> None:
     low = quantile_rank(total, quantile, alpha, low=True)
-    assert low is not None
-    assert binom.cdf(low - 1, total, quantile) <= alpha < binom.cdf(low, total, quantile)
+    if low is None:
+        assert binom.cdf(0, total, quantile) > alpha  # even the least value may lie above it
+    else:
+        assert binom.cdf(low - 1, total, quantile) <= alpha < binom.cdf(low, total, quantile)
     high = quantile_rank(total, quantile, alpha, low=False)
     if high is None:
         assert quantile**total > alpha  # even the greatest value may lie below it

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from savedmodel_operator.analysis.window import Counts, Window
 
@@ -51,3 +55,24 @@ def test_quantiles_ranks_and_surely_slower_ones() -> None:
     with pytest.raises(ValueError, match="rank 101"):
         seen.value_at(101)
     assert Counts().quantile(0.99) == 0.0
+
+
+BUCKETS = st.dictionaries(st.integers(0, 30), st.integers(0, 5), min_size=1)
+
+
+@given(BUCKETS, st.integers(0, 31), st.sampled_from([0.5, 0.9, 0.99, 1.0]))
+def test_sums_over_buckets_are_what_the_single_values_say(
+    held: dict[int, int], limit: int, quantile: float
+) -> None:
+    """Against the list of all values, each written as its bucket; some buckets are empty."""
+    ends = {**{n: n + 1.0 for n in range(30)}, 30: math.inf}
+    seen = Counts(latency={(float(low), ends[low]): n for low, n in held.items()})
+    values = sorted(low for low, n in held.items() for _ in range(n))
+    assert seen.timed == len(values)
+    assert seen.slower_than(float(limit)) == sum(value >= limit for value in values)
+    for rank, value in enumerate(values, start=1):
+        assert seen.value_at(rank) == (float(value), ends[value])
+    if values:
+        low, high = seen.bucket(quantile)
+        assert low == values[math.ceil(round(quantile * len(values), 6)) - 1]
+        assert low <= seen.quantile(quantile) <= high
