@@ -47,8 +47,15 @@ class TextLines(logging.Formatter):
         """Fields without a value are left out."""
         words = [_stamp(record), record.levelname, record.getMessage()]
         words += [f"{k}={_quoted(v)}" for k, v in _fields(record).items() if v not in (None, [])]
-        line = " ".join(words)
+        line = _one_line(" ".join(words))
         return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
+
+
+def _one_line(text: str) -> str:
+    """Sentences quote what others wrote: that must neither forge a line nor steer a terminal."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
 def _fields(record: logging.LogRecord) -> dict[str, Any]:

@@ -49,7 +49,7 @@ def parse(text: str) -> Action | str:
     try:
         verb = Verb(words[0])
     except ValueError:
-        return f"'{words[0][:40]}' is no action; use one of {verbs}"
+        return f"{words[0][:40]!r} is no action; use one of {verbs}"
     identity: str | None = None
     step: int | None = None
     for word in words[1:]:
@@ -64,7 +64,7 @@ def parse(text: str) -> Action | str:
             step = int(word[:6])
         else:
             return (
-                f"'{word[:80]}' is neither an identity (v42 or v42-1a2b3c4d), a step nor a #nonce"
+                f"{word[:80]!r} is neither an identity (v42 or v42-1a2b3c4d), a step nor a #nonce"
             )
     return Action(verb, identity, step)
 

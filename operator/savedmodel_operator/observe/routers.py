@@ -9,12 +9,12 @@ answers change only by our own writes or by pods that come and go, and those are
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
 from savedmodel_operator.api import names
 from savedmodel_operator.cluster.cache import Owner
+from savedmodel_operator.plan.routing import read_route
 from savedmodel_operator.plan.snapshot import Observed, RouterPodView, RouterView
 from savedmodel_operator.traffic.base import Answer
 from savedmodel_operator.workload.envoy_mirror import mirror_name, revision_behind
@@ -209,12 +209,8 @@ def _written(owner: Owner, children: list[Observed]) -> tuple[str | None, frozen
 
 
 def _backends(annotations: Mapping[str, str]) -> frozenset[str]:
-    try:
-        route = json.loads(annotations.get(names.ANNOTATION_ROUTE, "{}"))
-        copied = (mirror_name(str(name)) for name in route.get("mirror", ()))
-        return frozenset([*(str(name) for name in route["weights"]), *copied])
-    except (ValueError, KeyError, TypeError, AttributeError):
-        return frozenset()
+    route = read_route(annotations.get(names.ANNOTATION_ROUTE, ""))
+    return frozenset([*route.weights, *(mirror_name(name) for name in route.mirror)])
 
 
 def _running(pod: Observed) -> bool:

@@ -147,5 +147,5 @@ def _fetch_report(text: str) -> tuple[Reason, str]:
     try:
         report = json.loads(text)
         return Reason(report["reason"]), str(report["message"])[:500]
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return Reason.FetchFailed, text.strip()[-300:] or "it gave no reason; see its log"

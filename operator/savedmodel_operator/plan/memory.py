@@ -41,8 +41,8 @@ def unix(text: str | None) -> float | None:
     if not text:
         return None
     try:
-        return datetime.fromisoformat(text).timestamp()
-    except ValueError:
+        return datetime.fromisoformat(text).astimezone(UTC).timestamp()
+    except (ValueError, OverflowError):  # before year 1 or after 9999: could not be written again
         return None
 
 
@@ -264,8 +264,18 @@ def write_past(past: Past) -> dict[str, Any]:
 def _json(text: str) -> object:
     try:
         return json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
+
+
+_DAMAGED = (TypeError, KeyError, ValueError, AttributeError, OverflowError)
+"""What readers of stored entries meet: a wrong type, a missing key, a number that is none."""
+
+
+def _text(raw: object) -> str:
+    if not isinstance(raw, str):
+        raise TypeError("no text")
+    return raw
 
 
 def _entries(reader: Any, raw: Any) -> Iterable[Any]:
@@ -275,9 +285,12 @@ def _entries(reader: Any, raw: Any) -> Iterable[Any]:
 def _read_stable(raw: Any) -> Stable | None:
     try:
         return Stable(
-            int(raw["number"]), raw["fingerprint"], raw["revision"], unix(raw.get("since")) or 0.0
+            int(raw["number"]),
+            _text(raw["fingerprint"]),
+            _text(raw["revision"]),
+            unix(raw.get("since")) or 0.0,
         )
-    except (TypeError, KeyError, ValueError):
+    except _DAMAGED:
         return None
 
 
@@ -286,8 +299,8 @@ def _read_candidate(raw: Any) -> Candidate | None:
         since = unix(raw.get("since")) or 0.0
         return Candidate(
             number=int(raw["number"]),
-            fingerprint=raw["fingerprint"],
-            revision=raw["revision"],
+            fingerprint=_text(raw["fingerprint"]),
+            revision=_text(raw["revision"]),
             since=since,
             step=max(MIRROR_STEP, int(raw.get("step", 0))),
             step_since=unix(raw.get("stepSince")),
@@ -302,7 +315,7 @@ def _read_candidate(raw: Any) -> Candidate | None:
             base=None if raw.get("baseReplicas") is None else max(0, int(raw["baseReplicas"])),
             **_read_ledger(raw.get("analysis")),
         )
-    except (TypeError, KeyError, ValueError, AttributeError):
+    except _DAMAGED:
         return None
 
 
@@ -316,7 +329,7 @@ def _read_ledger(raw: Any) -> dict[str, Any]:
             broken=int(raw["brokenLooks"]),
         )
         return {"ledger": ledger, "window": str(raw["window"])}
-    except (TypeError, KeyError, ValueError):
+    except _DAMAGED:
         return {}
 
 
@@ -324,15 +337,15 @@ def _read_rejection(raw: Any) -> Rejection | None:
     try:
         return Rejection(
             number=int(raw["number"]),
-            fingerprint=raw["fingerprint"],
-            revision=raw["revision"],
+            fingerprint=_text(raw["fingerprint"]),
+            revision=_text(raw["revision"]),
             kind=Reason(raw["kind"]),
             reason=Reason(raw["reason"]),
-            message=raw.get("message", ""),
+            message=_text(raw.get("message", "")),
             at=unix(raw.get("at")) or 0.0,
-            gate=raw.get("gate", ""),
+            gate=_text(raw.get("gate", "")),
         )
-    except (TypeError, KeyError, ValueError):
+    except _DAMAGED:
         return None
 
 
@@ -340,11 +353,11 @@ def _read_past(raw: Any) -> Past | None:
     try:
         return Past(
             number=int(raw["number"]),
-            fingerprint=raw["fingerprint"],
-            revision=raw["revision"],
+            fingerprint=_text(raw["fingerprint"]),
+            revision=_text(raw["revision"]),
             outcome=Reason(raw["outcome"]),
-            message=raw.get("message", ""),
+            message=_text(raw.get("message", "")),
             at=unix(raw.get("at")) or 0.0,
         )
-    except (TypeError, KeyError, ValueError):
+    except _DAMAGED:
         return None

@@ -24,6 +24,30 @@ ROLLBACK_PATIENCE = 5.0  # seconds a router pod may stay unverified in a rollbac
 
 
 @dataclass(frozen=True)
+class WrittenRoute:
+    """What the annotation beside Envoy's files says of them: revision → percent."""
+
+    weights: Mapping[str, int]
+    mirror: Mapping[str, int]
+
+
+def read_route(text: str) -> WrittenRoute:
+    """Whoever may write ConfigMaps may have written the text: what is damaged counts as empty."""
+    try:
+        raw = json.loads(text)
+    except (ValueError, RecursionError):
+        raw = None
+    fields = raw if isinstance(raw, dict) else {}
+    return WrittenRoute(_percents(fields.get("weights")), _percents(fields.get("mirror")))
+
+
+def _percents(raw: object) -> Mapping[str, int]:
+    """All of them or none: a table with a hole would be another one."""
+    found = raw if isinstance(raw, dict) else {}
+    return found if all(type(percent) is int for percent in found.values()) else {}
+
+
+@dataclass(frozen=True)
 class RouterState:
     """The written configuration and how far it has got."""
 
@@ -38,25 +62,17 @@ class RouterState:
         return found
 
     @cached_property
+    def _written(self) -> WrittenRoute:
+        return read_route(self._annotations.get(names.ANNOTATION_ROUTE, ""))
+
+    @property
     def weights(self) -> Mapping[str, int]:
         """Backend revision → weight as written; empty when nothing is written or it is damaged."""
-        try:
-            raw = json.loads(self._annotations.get(names.ANNOTATION_ROUTE, "{}"))
-            return {str(k): int(v) for k, v in raw["weights"].items()}
-        except (ValueError, KeyError, TypeError, AttributeError):
-            return {}
-
-    @cached_property
-    def _copies(self) -> Mapping[str, int]:
-        try:
-            raw = json.loads(self._annotations.get(names.ANNOTATION_ROUTE, "{}"))
-            return {str(k): int(v) for k, v in raw.get("mirror", {}).items()}
-        except (ValueError, TypeError, AttributeError):
-            return {}
+        return self._written.weights
 
     def mirrored(self, revision: str) -> int:
         """Percent of requests that the written route copies to this revision."""
-        return self._copies.get(revision, 0)
+        return self._written.mirror.get(revision, 0)
 
     @property
     def hash(self) -> str | None:

@@ -37,6 +37,8 @@ def test_understood(text: str, parsed: Action) -> None:
         ("abort " + "#" * 300, "at most 256 characters"),
         ("   ", "must be one of"),
         ("promote ٣", "is neither"),
+        ("\x1b[2Jabort", r"'\x1b[2Jabort' is no action"),
+        ("abort \x07", r"'\x07' is neither"),
     ],
 )
 def test_refused(text: str, words: str) -> None:

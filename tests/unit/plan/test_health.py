@@ -99,6 +99,14 @@ CASES: dict[str, tuple[PodView, Reason | None, bool]] = {
 }
 
 
+def test_a_report_that_is_nested_without_end_is_no_report() -> None:
+    ended = {"terminated": {"exitCode": 1, "message": "[" * 4096}}
+    view = pod(initContainerStatuses=[{"restartCount": 1, "state": ended}])
+    found = find_complaint(RevisionView("r", pods=(view,)))
+    assert found is not None
+    assert found.reason is Reason.FetchFailed
+
+
 @pytest.mark.parametrize("name", CASES)
 def test_complaint(name: str) -> None:
     view, reason, fatal = CASES[name]

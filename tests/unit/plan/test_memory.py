@@ -74,6 +74,10 @@ def test_round_trip_through_json() -> None:
         {"candidate": {"number": 2}},
         {"rejected": [{"number": 3, "kind": "Odd", "reason": "?"}, 5, None]},
         {"history": {"number": 1}},
+        {"stable": {"number": float("inf"), "fingerprint": "f", "revision": "r"}},
+        {"stable": {"number": 1, "fingerprint": [], "revision": "r"}},
+        {"candidate": {"number": 2, "fingerprint": "f", "revision": {}}},
+        {"rejected": [memory.write_rejection(rejection(3)) | {"message": 5}]},
     ],
 )
 def test_damaged_entries_are_dropped(broken: dict[str, object]) -> None:
@@ -108,6 +112,21 @@ def test_a_lost_status_is_rebuilt_from_the_records() -> None:
     assert rebuilt.rejected == (rejection(3),)
     assert rebuilt.candidate is None
     assert rebuilt.last_action is None
+
+
+@pytest.mark.parametrize(
+    "damaged", ["{", "[" * 100_000, '{"number": 1e999, "fingerprint": "f", "revision": "r"}']
+)
+def test_a_damaged_rejection_hides_no_other_record(damaged: str) -> None:
+    records = [("m-v2-0", 2, "sha256:2", 20.0, ""), ("m-v3-0", 3, "sha256:3", None, damaged)]
+    assert memory.recover(records) == Memory(stable=Stable(2, "sha256:2", "m-v2-0", 20.0))
+
+
+@pytest.mark.parametrize(
+    "text", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-12:00", "soon", ""]
+)
+def test_a_time_that_could_not_be_written_again_is_none(text: str) -> None:
+    assert memory.unix(text) is None
 
 
 @pytest.mark.parametrize(

@@ -122,6 +122,11 @@ def test_text_lines_are_sentence_and_fields():
     )
 
 
+def test_what_others_wrote_forges_no_line_and_steers_no_terminal():
+    line = TextLines().format(record("'a\nb \x1b[2J ü'", {"reason": "c\r\nd"}))
+    assert line == r"1970-01-01T00:00:01.500Z INFO 'a\nb \x1b[2J ü' reason=c\r\nd"
+
+
 def test_json_lines_are_objects():
     entry = json.loads(JSONLines().format(record("all is well", FIELDS, ValueError("v"))))
     assert entry["message"] == "all is well"
