@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import compress
 
 import numpy as np
 from scipy.stats import lognorm, norm
@@ -90,8 +91,9 @@ class _Tally:
         self._server += server
         self._client += min(client, new - server)
         self._timed += self._draw.multinomial(new, self._chances)
-        timed = {e: n for e, n in zip(self._edges, self._timed.tolist(), strict=True) if n}
-        return Counts(requests, self._server, self._client, timed)
+        timed = self._timed.tolist()
+        latency = dict(zip(compress(self._edges, timed), filter(None, timed), strict=True))
+        return Counts(requests, self._server, self._client, latency)
 
 
 def run(
