@@ -17,6 +17,7 @@ from savedmodel_operator.api.types import LocalObjectReference, Rollout, Serving
 from savedmodel_operator.plan import mirroring
 from savedmodel_operator.plan.children import World
 from savedmodel_operator.plan.memory import Candidate, Memory, Stable
+from savedmodel_operator.plan.rollout import advance
 from savedmodel_operator.plan.routing import RouterState, build_route
 from savedmodel_operator.plan.snapshot import (
     Observed,
@@ -198,3 +199,16 @@ def test_a_candidate_has_a_cluster_from_its_service_on_until_it_ends(
     plan = build_route(seen, memory, RouterState(seen), (), (0, 100), mirror=10)
     assert [b.revision for b in plan.backends] == ([NEW, OLD] if place else [OLD])
     assert (plan.mirror is not None) is place
+
+
+def test_without_pods_it_is_taken_back_though_no_client_met_it() -> None:
+    """By the copies that are written, or that status remembers after a crash took them back."""
+    told = replace(MIRRORED, mirror=10)
+    for route, candidate in ((SENT, MIRRORED), ({"weights": {OLD: 100, NEW: 0}}, told)):
+        seen = world(route)
+        memory = Memory(stable=STABLE, candidate=candidate)
+        after = advance(seen, RouterState(seen), memory, False, None)
+        [entry] = after.memory.rejected
+        assert (entry.number, entry.reason) == (2, Reason.PodsLost)
+        assert "while 10 % of requests were mirrored to it" in entry.message
+        assert after.mirror == 0
