@@ -12,7 +12,9 @@ from campaign_record import (  # noqa: F401 — pytest finds hooks by their name
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.pluginmanager.import_plugin("cluster_fixtures")
+    for name in ("bucket_fixtures", "cluster_fixtures"):
+        config.pluginmanager.import_plugin(name)
+    config.pluginmanager.import_plugin("fleet_fixtures")
 
 
 @pytest.fixture

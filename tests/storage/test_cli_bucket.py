@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from bucket_server import KEY, Bucket, S3Server
 from savedmodel_operator.api.reasons import Reason
 from savedmodel_operator.cli.__main__ import main
 from savedmodel_operator.cli.bucket import open_bucket
@@ -19,7 +20,6 @@ from savedmodel_operator.cli.reading import MAX_FILES, NotReadableError
 from savedmodel_operator.cli.target import StoreOptions, read_target
 from unit.savedmodel.wire_builder import message, node, saved_model, signature, tensor, text
 
-from .conftest import KEY, Bucket, S3Server
 from .proxy import Proxy
 
 MIB = 1024 * 1024

@@ -22,6 +22,7 @@ from typing import NamedTuple
 
 import pytest
 
+from bucket_server import KEY, Bucket
 from savedmodel_operator.api.reasons import Reason
 from savedmodel_operator.api.types import Gate
 from savedmodel_operator.cli.reading import NotReadableError
@@ -31,7 +32,6 @@ from savedmodel_operator.gate.warmup import check_warmup
 from savedmodel_operator.savedmodel import BytesSource, ModelFacts, read_saved_model
 from savedmodel_operator.storage.discover import discover
 
-from .conftest import KEY, Bucket
 from .test_fetch import make_lock, refused
 
 PREFIX = "flowers/"

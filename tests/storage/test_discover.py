@@ -8,12 +8,11 @@ from typing import Any
 
 import pytest
 
+from bucket_server import Bucket, S3Server
 from savedmodel_operator.api.reasons import Reason
 from savedmodel_operator.api.source import SourceView, VersionView
 from savedmodel_operator.storage.discover import NEWEST, discover
 from savedmodel_operator.storage.lock import decode_lock, encode_lock
-
-from .conftest import Bucket, S3Server
 
 PREFIX = "flowers/"
 

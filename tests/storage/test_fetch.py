@@ -19,6 +19,7 @@ import google_crc32c
 import pytest
 from boto3.s3.transfer import TransferConfig
 
+from bucket_server import HASTY, Bucket
 from savedmodel_operator.api.reasons import Reason
 from savedmodel_operator.api.source import Lock, LockedObject
 from savedmodel_operator.storage.base import Access, Credentials, ObjectDetail, StorageError
@@ -27,7 +28,6 @@ from savedmodel_operator.storage.lock import fingerprint_objects
 from savedmodel_operator.storage.s3 import md5_of_etag
 from savedmodel_operator.storage.transfer import Transfer
 
-from .conftest import HASTY, Bucket
 from .proxy import Proxy
 
 PREFIX = "flowers/7/"

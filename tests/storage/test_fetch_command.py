@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
+from bucket_server import KEY, Bucket
 from savedmodel_operator.storage.fetch import PART_BYTES
 from savedmodel_operator.storage.lock import encode_lock
 
-from .conftest import KEY, Bucket
 from .proxy import Proxy
 from .test_fetch import PREFIX, make_lock, noise, tree
 

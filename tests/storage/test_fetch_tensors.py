@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from bucket_server import Bucket
 from savedmodel_operator.api.reasons import Reason
 from savedmodel_operator.plan.children import PodView, RevisionView
 from savedmodel_operator.plan.health import find_complaint
@@ -15,7 +16,6 @@ from savedmodel_operator.savedmodel import BundleEntry, BundleIndex, read_bundle
 from savedmodel_operator.storage import tensors
 from savedmodel_operator.storage.lock import encode_lock
 
-from .conftest import Bucket
 from .test_fetch import PREFIX, make_lock, refused, run, tree
 from .test_fetch_command import last_words
 from .test_fetch_command import run as run_command

@@ -7,14 +7,13 @@ from dataclasses import replace
 
 import pytest
 
+from bucket_server import Bucket, S3Server
 from savedmodel_operator.api.reasons import Reason
 from savedmodel_operator.api.source import Lock, LockView, SourceView
 from savedmodel_operator.storage.base import StoredObject
 from savedmodel_operator.storage.discover import discover
 from savedmodel_operator.storage.held import SELDOM
 from savedmodel_operator.storage.s3 import S3Store
-
-from .conftest import Bucket, S3Server
 
 PREFIX = "flowers/"
 DATA = "variables/variables.data-00000-of-00001"

@@ -11,13 +11,12 @@ from itertools import count
 
 import pytest
 
+from bucket_server import KEY
 from savedmodel_operator.api.reasons import Reason
 from savedmodel_operator.storage.base import Access, StorageError, StoredObject
 from savedmodel_operator.storage.guard import EndpointGuard
 from savedmodel_operator.storage.guarded import Deadline, DeadlineExceededError, GuardedSession
 from savedmodel_operator.storage.s3 import MAX_PAGES, S3Store, make_client, open_s3
-
-from .conftest import KEY
 
 Script = Callable[[socket.socket], None]
 

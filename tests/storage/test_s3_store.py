@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from bucket_server import HASTY, KEY, Bucket, S3Server
 from savedmodel_operator.api.reasons import Reason
 from savedmodel_operator.api.source import Lock, LockedObject
 from savedmodel_operator.storage.base import Access, Credentials, StorageError, StoredObject
@@ -22,7 +23,6 @@ from savedmodel_operator.storage.lock import fingerprint_objects
 from savedmodel_operator.storage.s3 import S3Store, make_client, open_s3
 from savedmodel_operator.storage.transfer import Transfer
 
-from .conftest import HASTY, KEY, Bucket, S3Server
 from .proxy import Proxy
 from .test_fetch import PREFIX, make_lock
 

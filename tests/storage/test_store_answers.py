@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from bucket_server import HASTY, KEY
 from savedmodel_operator.api.reasons import Reason
 from savedmodel_operator.api.source import Lock, LockedObject
 from savedmodel_operator.storage.base import Access, StorageError, StoredObject
@@ -20,8 +21,6 @@ from savedmodel_operator.storage.fetch import fetch
 from savedmodel_operator.storage.lock import fingerprint_objects
 from savedmodel_operator.storage.s3 import open_s3
 from savedmodel_operator.storage.transfer import Transfer
-
-from .conftest import HASTY, KEY
 
 ETAG = "0123456789abcdef0123456789abcdef"
 INJECTED = "words of the store"

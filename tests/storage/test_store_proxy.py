@@ -14,6 +14,7 @@ import pytest
 from botocore.client import Config
 from botocore.exceptions import ClientError
 
+from bucket_server import KEY, Bucket
 from lab.injection.store_faults import (
     Corrupt,
     Delay,
@@ -29,8 +30,6 @@ from lab.injection.store_faults import (
     Truncate,
 )
 from lab.injection.store_proxy import StoreProxy
-
-from .conftest import KEY, Bucket
 
 LISTING = Match(listing=True)
 
