@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import pytest
 
+from savedmodel_operator.api import names
 from savedmodel_operator.api.reasons import Reason
 from savedmodel_operator.api.source import SourceView
 from savedmodel_operator.gate.verdict import errored, rejected
 from savedmodel_operator.plan.decide import decide
 from savedmodel_operator.plan.rollout import LOOK_AGAIN
-from simulation.sim_api import Refused, SimApi
+from simulation.sim_api import Refused, SimApi, clone
 from simulation.sim_invariants import written_weights
 from simulation.sim_scenarios import make, version
 from simulation.sim_world import World
@@ -92,6 +94,24 @@ def test_a_wrong_answer_is_no_wait() -> None:
     verdict = replace(rejected("golden", Reason.GoldenMismatch, "y[0]: …"), files="f")
     plan = decide(replace(snapshot, live={revision: verdict}, now=snapshot.now + 3600))
     assert [r["revision"] for r in plan.status["rejected"]] == [revision]
+
+
+def test_a_weight_that_a_crash_took_back_is_not_forgotten() -> None:
+    """The route was taken back between two steps and status not written; wrong answers are seen two
+    restarts later."""
+    snapshot = tried_at(10).observe()
+    between = {k: v for k, v in snapshot.status["candidate"].items() if k != "stepSince"}
+    revision, config = snapshot.status["candidate"]["revision"], ("ConfigMap", "flowers-router")
+    taken = clone(snapshot.objects[config].body)
+    weights = {snapshot.status["stable"]["revision"]: 100, revision: 0}
+    taken["metadata"]["annotations"][names.ANNOTATION_ROUTE] = json.dumps({"weights": weights})
+    there = {**snapshot.objects, config: replace(snapshot.objects[config], body=taken)}
+    status = {**snapshot.status, "candidate": between}
+    unasked = decide(replace(snapshot, objects=there, status=status, live={}))
+    assert unasked.status["candidate"]["weight"] == 0
+    wrong = replace(rejected("golden", Reason.GoldenMismatch, "y[0]: …"), files="f")
+    after = replace(snapshot, objects=there, status=unasked.status, live={revision: wrong})
+    assert [r["kind"] for r in decide(after).status["rejected"]] == ["RolledBack"]
 
 
 def deployment(**spec: object) -> dict[str, object]:

@@ -111,6 +111,9 @@ class CandidateStatus(StableStatus, frozen=True, kw_only=True):
     live_checked: (
         Annotated[bool, Meta(description="The gate's checks on the running pod are done.")] | None
     ) = None
+    served: (
+        Annotated[bool, Meta(description="Clients had answers of it, now or before.")] | None
+    ) = None
     base_replicas: (
         Annotated[
             int,

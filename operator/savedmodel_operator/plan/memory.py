@@ -63,8 +63,9 @@ class Candidate:
     `step` indexes spec.rollout.steps; one past the last is the implied 100 %, MIRROR_STEP the step
     before the first; `mirror` is the percentage that every router was seen to copy. `step_since` is when
     that step's weight was verified on every router, None before. `progress_since` is the base of
-    the deadline's clock. `full`: a person skipped the remaining steps. `ledger`: what the analysis
-    has spent of this rollout's doubt; its stages are those of `window`.
+    the deadline's clock. `full`: a person skipped the remaining steps. `served`: it had a weight at
+    some time, which no route tells any more once it is taken back. `ledger`: what the analysis has
+    spent of this rollout's doubt; its stages are those of `window`.
     """
 
     number: int
@@ -79,6 +80,7 @@ class Candidate:
     returning: bool = False  # stable here before and pinned: no steps
     suspended: bool = False  # spec.suspend held it when it was last looked at
     live_checked: bool = False
+    served: bool = False
     weight: int = 0
     mirror: int = 0
     base: int | None = None  # pods that carry all traffic, where an autoscaler says how many
@@ -215,6 +217,8 @@ def write_candidate(candidate: Candidate) -> dict[str, Any]:
         "liveChecked": candidate.live_checked,
         "weight": candidate.weight,
     }
+    if candidate.served:
+        body["served"] = True
     if candidate.step_since is not None:
         body["stepSince"] = timestamp(candidate.step_since)
     if candidate.mirror:
@@ -310,6 +314,7 @@ def _read_candidate(raw: Any) -> Candidate | None:
             suspended=bool(raw.get("suspended", False)),
             returning=bool(raw.get("returning", False)),
             live_checked=bool(raw.get("liveChecked", False)),
+            served=bool(raw.get("served", False)),
             weight=int(raw.get("weight", 0)),
             mirror=int(raw.get("mirror", 0)),
             base=None if raw.get("baseReplicas") is None else max(0, int(raw["baseReplicas"])),

@@ -61,7 +61,7 @@ def advance(
     steps = steps_of(world, memory)
     candidate = mirroring.still_there(world, router, memory, memory.candidate, by_hand)
     candidate = take_base(world, memory, _within(candidate, len(steps)))
-    candidate = _suspended(world, candidate)
+    candidate = _seen_serving(router, _suspended(world, candidate))
     memory = replace(memory, candidate=candidate)
     trial = room.restarted(Trial(world, router, memory, candidate, steps, by_hand))
     trial = analysis.take_look(trial)
@@ -179,10 +179,8 @@ def _check_live(trial: Trial) -> Candidate | Wait | End:
     if verdict.outcome is Outcome.Errored:
         return Wait(Reason.CheckErrored, verdict.message, trial.now + CHECK_AGAIN)
     if verdict.outcome is Outcome.Rejected:
-        # By the step and status too: after a crash the route may be taken back already.
-        carried = trial.router.weights.get(trial.candidate.revision) or max(0, trial.candidate.step)
-        carried = carried or trial.candidate.weight
-        kind = Reason.RolledBack if carried else Reason.Rejected
+        # By what clients ever had of it: the weight may be gone, with its pods or after a crash.
+        kind = Reason.RolledBack if trial.candidate.served else Reason.Rejected
         bound = bound_by(gate_hash(trial.world.snapshot.spec), verdict.files)
         return End(kind, verdict.reason, verdict.message, bound)
     if trial.candidate.live_checked:
@@ -307,6 +305,13 @@ def _suspended(world: World, candidate: Candidate) -> Candidate:
     return replace(candidate, suspended=world.snapshot.spec.suspend, progress_since=now)
 
 
+def _seen_serving(router: RouterState, candidate: Candidate) -> Candidate:
+    """Whether clients had answers of it, by the written route, the step or status: after a crash
+    the route may be taken back already."""
+    had = router.weights.get(candidate.revision) or candidate.step > 0 or candidate.weight
+    return replace(candidate, served=True) if had and not candidate.served else candidate
+
+
 def _waiting(trial: Trial, wait: Wait, events: tuple[Event, ...]) -> Progress:
     candidate, deadline = trial.candidate, seconds(trial.world.snapshot.spec.rollout.deadline)
     if candidate.step_since is not None and not wait.clock_stops:
@@ -324,6 +329,8 @@ def _waiting(trial: Trial, wait: Wait, events: tuple[Event, ...]) -> Progress:
         if carried > candidate.weight:
             candidate = replace(candidate, progress_since=trial.now)  # each pod's share is progress
         candidate = replace(candidate, weight=carried, mirror=mirrored)
+    if shares.weights[0] and not candidate.served:
+        candidate = replace(candidate, served=True)  # with the same status as the weight
     if not (wait.clock_stops or trial.held):
         end = max(candidate.progress_since + deadline + 0.001, trial.now + LOOK_AGAIN)
         wait = replace(wait, wake_at=min(wait.wake_at or end, end))
