@@ -1,14 +1,13 @@
 """The operator's process in the simulated world: its lagging cache, its cycles, its deaths.
 
 What `observe`, `reconcile` and `apply` do on a cluster, with the product's own `decide` inside. It
-sees the API server through watches that lag, break and repeat themselves; each restart begins with
-an empty memory and a list that may be older than what the last process wrote. Neighbours:
-`sim_clock` has the time, `sim_world` everybody else.
+sees the API server through watches that lag, break and repeat themselves. Each restart begins with
+an empty memory and a list, which is a consistent read, as a list without resourceVersion is on a
+real API server. Neighbours: `sim_clock` has the time, `sim_world` everybody else.
 """
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from time import thread_time
@@ -32,11 +31,6 @@ from simulation.sim_metrics import Metrics
 
 SETTINGS = Settings("localhost/operator:1", "localhost/envoy:1", "savedmodel-system")
 PASSED = passed("metadata", "the server says what was read")
-READ_AFRESH = (OWNER[0], "Pod")
-"""The memory, and what condemns a version: plans rest on lists being consistent reads of these."""
-
-REMEMBERED = 5.0
-"""Seconds by which a list after a restart may be older than the API server's last write."""
 
 
 class Crash(Exception):
@@ -67,7 +61,7 @@ class Shell(Clock):
         self.api = SimApi()
         self.faults = {f.write: f.mode for f in faults}
         self.strikes: Callable[[str, int], bool] = lambda mode, n: self.faults.get(n) == mode
-        self.disturbed = False  # whether watches break and lists are old
+        self.disturbed = False  # whether watches break
         self.bucket = Bucket()
         self.live: dict[int, Verdict] = {}
         self.golden: str | None = None  # digest of the golden files
@@ -77,8 +71,6 @@ class Shell(Clock):
         self.cache: dict[Key, dict[str, Any]] = {}
         self.seen: dict[Key, Observed] = {}
         self.gone: set[str] = set()  # UIDs that this process saw deleted
-        self.past: deque[tuple[float, Key, dict[str, Any] | None]] = deque()  # bodies replaced
-        self.before: dict[Key, dict[str, Any]] = {}
         self.next_cycle: float | None = None
         self.down = False
         self.deaf = False  # the watches are broken
@@ -93,17 +85,8 @@ class Shell(Clock):
     # what it hears
 
     def heard(self, key: Key) -> None:
-        """Something changed: remember how it was, and tell the watch."""
-        if self.disturbed:
-            self.past.append((self.now, key, self.before.get(key)))
-            while self.past[0][0] < self.now - REMEMBERED:
-                self.past.popleft()
-        body = self.api.objects.get(key)
-        if body is None:
-            self.before.pop(key, None)
-        else:
-            self.before[key] = body
-        turn = self.turn
+        """Something changed: the watch tells it a moment later."""
+        body, turn = self.api.objects.get(key), self.turn
         self.after(0.01, 0.3, lambda: self._deliver(key, body, turn))
         if self.disturbed and self.random.random() < 0.05:  # again after the watch was taken up
             self.after(0.3, 3.0, lambda: self._deliver(key, body, turn))
@@ -133,9 +116,8 @@ class Shell(Clock):
         return True
 
     def disturb(self) -> None:
-        """From now on watches break now and then, and lists after a restart may be old."""
+        """From now on watches break now and then, and repeat themselves."""
         self.disturbed = True
-        self.before = dict(self.api.objects)
         self.after(5.0, 90.0, self._break_watch)
 
     def _break_watch(self) -> None:
@@ -241,35 +223,13 @@ class Shell(Clock):
         self.after(0.05, 5.0, lambda: self._know("bucket_listed", turn))
         self.gone = set()
         self.bucket.seen = None
-        self.cache = self._listed()
+        self.cache = dict(self.api.objects)
         self.wake(0.01)
 
     def _know(self, what: str, turn: int) -> None:
         if turn == self.turn:
             setattr(self, what, True)
             self.wake(0.01)
-
-    def _listed(self) -> dict[Key, dict[str, Any]]:
-        """What a list answers: the present, or for children a moment ago with the rest told by the
-        watch, later for one than for another. That is worse than the API server promises."""
-        found = dict(self.api.objects)
-        if not self.disturbed or self.random.random() < 0.5:
-            return found
-        since, turn = self.now - self.random.uniform(0.0, REMEMBERED), self.turn
-        late: set[Key] = set()
-        for at, key, body in reversed(self.past):
-            if at < since:
-                break
-            if key[0] in READ_AFRESH:
-                continue
-            late.add(key)
-            if body is None:
-                found.pop(key, None)
-            else:
-                found[key] = body
-        for key in sorted(late):
-            self.after(0.05, 2.0, lambda k=key: self._deliver(k, self.api.objects.get(k), turn))
-        return found
 
     # how it writes
 
