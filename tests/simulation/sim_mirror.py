@@ -131,13 +131,16 @@ def _ends(world: World, reason: str) -> str:
 
 
 def mirrored_promotion(world: World) -> None:
-    """Copies, then the steps, then all."""
+    """Copies, then the steps, then all. The pods that the copies needed stay for the steps."""
     _begin(world)
     world.run(lambda: _mirrored(world))
     assert world.status["phase"] == "Progressing"
     assert world.status["message"].startswith("the router mirrors 60 % of requests to flowers-v2-")
     assert world.status["next"].startswith("10 % at ")
     assert _no_weight(world)
+    world.run(lambda: (world.status.get("candidate") or {}).get("weight") == 10)
+    tried = world.api.objects["Deployment", world.status["candidate"]["revision"]]
+    assert tried["spec"]["replicas"] == 2, "60 % of two"
     world.run(lambda: world.stable_number() == 2)
     assert _copied_to(world, 2)
 
@@ -229,6 +232,7 @@ def mirror_taken_out(world: World) -> None:
     world.run(lambda: world.stable_number() == 2)
     routes = [why for why in world.operator_writes if why.startswith("route ")]
     first = next(n for n, why in enumerate(routes) if " 10 %" in why)
+    assert not any(" 50 %" in why for why in routes[:first]), "the first step comes first"
     assert not any("; copies of" in why for why in routes[first:])
     assert sorted(written_weights(world).values()) == [0, 100]
 

@@ -58,7 +58,7 @@ class Counts:
         edges = sorted(self.latency)
         return edges, list(accumulate(map(self.latency.__getitem__, edges)))
 
-    @property
+    @cached_property
     def timed(self) -> int:
         """Requests whose latency is known."""
         held = self._sorted[1]
