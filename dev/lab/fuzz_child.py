@@ -14,9 +14,10 @@ from pathlib import Path
 
 import atheris  # type: ignore[import-untyped]  # it has none
 
-with atheris.instrument_imports(include=["savedmodel_operator.savedmodel"]):
+INSTRUMENTED = ("api", "cli", "plan", "savedmodel", "storage", "workload")
+with atheris.instrument_imports(include=[f"savedmodel_operator.{room}" for room in INSTRUMENTED]):
     from lab import fuzz_targets
-from lab.fuzz_oracle import Protobuf
+    from lab.fuzz_oracle import Protobuf
 
 _REPORT_EVERY = 1.0
 

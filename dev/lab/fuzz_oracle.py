@@ -18,7 +18,7 @@ from typing import Any
 
 from google.protobuf import message, text_format
 
-from lab.fuzz_targets import FindingError
+from lab.fuzz_finding import FindingError
 from savedmodel_operator.savedmodel import GraphFacts, ModelFacts, TensorSpec
 from savedmodel_operator.savedmodel.dtypes import proto_name
 from savedmodel_operator.savedmodel.graph import PYTHON_OPS

@@ -13,7 +13,7 @@ from google.protobuf.descriptor import FieldDescriptor
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from lab import fuzz_targets
+from lab import fuzz_targets, fuzz_written
 from lab.fuzz_oracle import Protobuf
 from savedmodel_operator.savedmodel import BytesSource, MalformedModel, read_saved_model
 
@@ -30,7 +30,7 @@ _NAMES = (
 )
 _NUMBERS = (-1, 0, 1, 2, 3, 127, 128, (1 << 31) - 1, -(1 << 31))
 _DEEPEST = 9
-_BATCH = 200
+_BATCH = 50
 """Examples of one round; the time is looked at between rounds."""
 
 
@@ -77,6 +77,11 @@ def inputs(target: str) -> st.SearchStrategy[bytes]:
         "text": st.builds(_printed, models(), st.booleans(), st.booleans(), st.booleans()),
         "facts": models().map(_stored),
         "bundle": st.lists(st.tuples(_keys(), _entries()), max_size=6).map(_content),
+        "lock": fuzz_written.locks(),
+        "spec": fuzz_written.specs(),
+        "action": fuzz_written.actions(),
+        "stored": fuzz_written.statuses(),
+        "envoy": fuzz_written.routes(),
     }.get(target, st.binary(max_size=600).map(lambda data: b"\1" + data))
     return st.one_of(whole, st.builds(_damaged, whole, st.lists(_damages(), max_size=4)))
 

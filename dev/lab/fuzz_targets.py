@@ -1,5 +1,6 @@
 """What is fuzzed: one function of bytes per reader, and what each must never do.
 
+Here are the readers of models; what else the operator reads and builds is in `fuzz_operator`.
 `fuzz_child` calls them under atheris, `fuzz` under hypothesis, a unit test with the kept corpus.
 A reader may refuse (MalformedModel, ValueError for stored facts); anything else it raises is a
 finding, and so is more than `SECONDS` or `BYTES` for one input, an offset outside the file, and
@@ -16,6 +17,8 @@ from pathlib import Path
 
 import google_crc32c
 
+from lab.fuzz_finding import FindingError
+from lab.fuzz_operator import OPERATOR_TARGETS
 from savedmodel_operator.savedmodel import (
     BytesSource,
     MalformedModel,
@@ -31,10 +34,6 @@ SECONDS = 1.0
 BYTES = 64 * 1024 * 1024
 
 Oracle = Callable[[str, bytes, ModelFacts], None]
-
-
-class FindingError(AssertionError):
-    """A reader did what it must not do."""
 
 
 @dataclass
@@ -122,6 +121,7 @@ TARGETS: dict[str, Callable[..., bool]] = {
     "warmup": warmup,
     "fingerprint": fingerprint,
     "facts": facts,
+    **OPERATOR_TARGETS,
 }
 
 

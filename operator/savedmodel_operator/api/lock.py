@@ -22,9 +22,9 @@ MAX_ENCODED_BYTES = 768 * 1024
 """A ConfigMap holds 1 MiB and etcd takes requests of 1.5 MiB; `binaryData` travels as base64
 (4/3), so 768 KiB become exactly 1 MiB on the wire and 768 KiB count in the ConfigMap."""
 
-MAX_DECODED_BYTES = 16 * 1024 * 1024
-"""An entry is ≥ 40 incompressible bytes (ETag and version id), so 768 KiB hold < 20,000 entries
-of about 200 bytes: 4 MiB. Four times that is surely a bomb."""
+MAX_DECODED_BYTES = 4 * 1024 * 1024
+"""20,000 objects, the most that a version may have, with 200 bytes each. A crafted text of this
+size has 210,000 entries of 20 bytes, which take 46 MiB and half a second."""
 
 
 class LockError(ValueError):
@@ -66,12 +66,17 @@ def encode(lock: Lock) -> bytes:
             for o in sorted(lock.objects, key=lambda o: o.key)
         ],
     )
-    data = gzip.compress(msgspec.json.encode(wire), compresslevel=9, mtime=0)
-    if len(data) > MAX_ENCODED_BYTES:
-        raise LockError(
-            f"its list of {len(lock.objects)} objects takes {len(data) // 1024} KiB compressed and "
-            f"a ConfigMap has room for {MAX_ENCODED_BYTES // 1024} KiB"
-        )
+    text = msgspec.json.encode(wire)
+    data = gzip.compress(text, compresslevel=9, mtime=0)
+    for size, room, what in (
+        (len(data), MAX_ENCODED_BYTES, "compressed and a ConfigMap"),
+        (len(text), MAX_DECODED_BYTES, "and a lock"),
+    ):
+        if size > room:
+            raise LockError(
+                f"its list of {len(lock.objects)} objects takes {size // 1024} KiB {what} has room "
+                f"for {room // 1024} KiB"
+            )
     return data
 
 

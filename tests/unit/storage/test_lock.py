@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from savedmodel_operator.api.lock import MAX_ENCODED_BYTES
+from savedmodel_operator.api.lock import MAX_DECODED_BYTES, MAX_ENCODED_BYTES
 from savedmodel_operator.api.reasons import Reason
 from savedmodel_operator.api.source import Lock, LockedObject
 from savedmodel_operator.storage.base import StorageError
@@ -36,6 +36,12 @@ def wire(**changes: Any) -> bytes:
     """The encoded lock with parts of its JSON replaced."""
     data = json.loads(gzip.decompress(encode_lock(lock_of())))
     return gzip.compress(json.dumps({**data, **changes}).encode(), mtime=0)
+
+
+def body_with(objects: list[Any]) -> dict[str, Any]:
+    """The JSON of a lock with these entries."""
+    data: dict[str, Any] = json.loads(gzip.decompress(encode_lock(lock_of())))
+    return {**data, "objects": objects}
 
 
 def test_round_trip():
@@ -107,3 +113,28 @@ def test_a_bomb_is_not_inflated():
     finally:
         tracemalloc.stop()
     assert peak < 40 * 1024 * 1024
+
+
+def test_a_bomb_of_entries_costs_little():
+    """Whoever may write ConfigMaps can write one; 40 kB once took the operator 184 MiB."""
+    row = ["", 0, "", None, None]
+    entries = (MAX_DECODED_BYTES - 1024) // len(b'["",0,"",null,null],')
+    bomb = gzip.compress(json.dumps(body_with([row] * entries), separators=(",", ":")).encode())
+    tracemalloc.start()
+    try:
+        with pytest.raises(StorageError):
+            decode_lock(bomb)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert len(bomb) < 64 * 1024
+    assert peak < 64 * 1024 * 1024
+
+
+def test_what_could_not_be_read_back_is_not_written():
+    """Keys that compress well: room in the ConfigMap, but none in the bound of the reader."""
+    objects = tuple(LockedObject(f"{'a' * 900}{n:05}", 1, "e") for n in range(5_000))
+    with pytest.raises(StorageError) as caught:
+        encode_lock(lock_of(objects))
+    assert caught.value.reason is Reason.TooManyObjects
+    assert f"room for {MAX_DECODED_BYTES // 1024} KiB" in caught.value.message
