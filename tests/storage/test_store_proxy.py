@@ -16,6 +16,7 @@ from botocore.exceptions import ClientError
 
 from bucket_server import KEY, Bucket
 from lab.injection.store_faults import (
+    AddKey,
     Corrupt,
     Delay,
     LoseAnswer,
@@ -86,7 +87,9 @@ def test_without_a_fault_it_is_the_store(client: Any, proxy: StoreProxy, bucket:
     assert keys(client, bucket) == []
     methods = " ".join(entry.request.method for entry in proxy.log)
     assert methods == "PUT GET HEAD GET DELETE GET"
-    assert proxy.log[0].request == Request("PUT", bucket.name, "a/ü %2F+&", False)
+    assert proxy.log[0].request == Request(
+        "PUT", bucket.name, "a/ü %2F+&", False, KEY.access_key_id
+    )
     assert {entry.fault for entry in proxy.log} == {None}
 
 
@@ -199,6 +202,19 @@ def test_listings_omit_and_repeat(client: Any, proxy: StoreProxy, bucket: Bucket
         assert folders() == ["1/", "1/", "2/"]
     with proxy.inject(OmitKey("2/")):
         assert folders() == ["1/"]
+    with proxy.inject(AddKey("../a\0b")):
+        assert keys(client, bucket) == ["1/a b", "1/c", "2/d", "../a\0b"]
+
+
+def test_requests_are_told_apart_by_their_key(client: Any, proxy: StoreProxy, bucket: Bucket):
+    with proxy.inject(Refuse(403, "ExpiredToken"), Match(access_key="AKIDOLD*")):
+        assert keys(client, bucket) == []
+    with proxy.inject(Refuse(403, "ExpiredToken"), Match(access_key=KEY.access_key_id)):
+        with pytest.raises(ClientError, match="ExpiredToken"):
+            keys(client, bucket)
+        assert raw(proxy, f"/{bucket.name}/x")[0] == 403  # the store's own word
+    assert [entry.status for entry in proxy.log] == [200, 403, 403]
+    assert proxy.log[-1].fault is None
 
 
 def test_a_partition_hangs_until_it_ends(client: Any, proxy: StoreProxy, bucket: Bucket):

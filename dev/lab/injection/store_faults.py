@@ -8,8 +8,9 @@ import re
 import threading
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from html import unescape
 from types import TracebackType
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import parse_qs, quote, unquote, urlsplit
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,13 @@ class RepeatKey:
 
 
 @dataclass(frozen=True)
+class AddKey:
+    """Listings end with this key, of one byte; a key that no store would have taken, say."""
+
+    key: str
+
+
+@dataclass(frozen=True)
 class Partition:
     """Nothing is answered: requests hang until the injection is removed, and get no answer then."""
 
@@ -90,43 +98,52 @@ Fault = (
     | Redirect
     | OmitKey
     | RepeatKey
+    | AddKey
     | Partition
 )
 
 
 @dataclass(frozen=True)
 class Request:
-    """One request as the store reads it, in path addressing; a listing's `key` is its prefix."""
+    """One request as the store reads it, in path addressing; a listing's `key` is its prefix.
+
+    `access_key`: the id of the key that it was signed with.
+    """
 
     method: str
     bucket: str
     key: str
     listing: bool
+    access_key: str = field(default="", repr=False)
 
     @classmethod
-    def of(cls, method: str, target: str) -> "Request":
-        """From the request line."""
+    def of(cls, method: str, target: str, authorization: str = "") -> "Request":
+        """From the request line, and a header."""
         url = urlsplit(target)
         bucket, _, key = url.path.lstrip("/").partition("/")
         asked = parse_qs(url.query)
         listing = method == "GET" and not key and "list-type" in asked
         named = asked.get("prefix", [""])[0] if listing else unquote(key)
-        return cls(method, bucket, named, listing)
+        found = re.search(r"Credential=([^/]+)/", authorization)
+        return cls(method, bucket, named, listing, found[1] if found else "")
 
 
 @dataclass(frozen=True)
 class Match:
-    """Which requests; each field narrows. `key`: a pattern of the key, or of a listing's prefix."""
+    """Which requests; each field narrows. `key`: a pattern of the key, or of a listing's prefix.
+    `access_key`: a pattern of the id of the key that signed it."""
 
     methods: tuple[str, ...] = ()
     key: str = "*"
     listing: bool | None = None
+    access_key: str = "*"
 
     def covers(self, request: Request) -> bool:
         """Whether the request is one of these."""
         return (
             (not self.methods or request.method in self.methods)
             and fnmatchcase(request.key, self.key)
+            and fnmatchcase(request.access_key, self.access_key)
             and self.listing in (None, request.listing)
         )
 
@@ -180,8 +197,18 @@ _ENTRY = re.compile(
 )
 
 
-def falsify(fault: OmitKey | RepeatKey, page: bytes) -> bytes:
-    """A listing's page with the entries of a pattern left out or written twice."""
+_URL = b"<EncodingType>url</EncodingType>"
+_NAME = re.compile(rb"<(Key|Prefix|Delimiter|StartAfter)>(.*?)</\1>", re.DOTALL)
+_END = b"</ListBucketResult>"
+
+
+def falsify(fault: OmitKey | RepeatKey | AddKey, page: bytes) -> bytes:
+    """A listing's page with the entries of a pattern left out or written twice, or one added."""
+    page = page if _URL in page else _encode(page)
+    if isinstance(fault, AddKey):
+        name = quote(fault.key, safe="/")
+        entry = f'<Contents><Key>{name}</Key><ETag>"{"0" * 32}"</ETag><Size>1</Size></Contents>'
+        return page.replace(_END, entry.encode() + _END)
     times = 2 if isinstance(fault, RepeatKey) else 0
 
     def one(found: re.Match[bytes]) -> bytes:
@@ -189,6 +216,17 @@ def falsify(fault: OmitKey | RepeatKey, page: bytes) -> bytes:
         return found[0] * (times if fnmatchcase(name, fault.pattern) else 1)
 
     return _ENTRY.sub(one, page)
+
+
+def _encode(page: bytes) -> bytes:
+    """The page of a store that does not encode names, as one that does: any name fits in there."""
+
+    def one(found: re.Match[bytes]) -> bytes:
+        name = quote(unescape(found[2].decode()), safe="/")
+        return b"<%s>%s</%s>" % (found[1], name.encode(), found[1])
+
+    page = _NAME.sub(one, page).replace(b"<EncodingType></EncodingType>", b"")
+    return page.replace(_END, _URL + _END)
 
 
 def corrupt(fault: Corrupt, body: bytes, content_range: str | None) -> bytes:

@@ -24,6 +24,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from lab.injection.store_faults import (
+    AddKey,
     Corrupt,
     Delay,
     Fault,
@@ -162,7 +163,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _serve(self) -> None:
         proxy = self.server.proxy
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        request = Request.of(self.command, self.path)
+        request = Request.of(self.command, self.path, self.headers.get("Authorization", ""))
         self._request, self._injection = request, proxy.find(request)
         self._meet(self._injection, body)
 
@@ -265,7 +266,7 @@ def _made_up(fault: Refuse | Redirect) -> _Answer:
 
 
 def _altered(fault: Fault | None, answer: _Answer) -> _Answer:
-    if isinstance(fault, OmitKey | RepeatKey):
+    if isinstance(fault, OmitKey | RepeatKey | AddKey):
         body = falsify(fault, answer.body)
     elif isinstance(fault, Corrupt):
         ranged = {name.lower(): value for name, value in answer.headers}.get("content-range")
