@@ -41,14 +41,18 @@ class Version:
 
     @lru_cache(maxsize=64)  # noqa: B019  a few versions, of a few bytes each
     def buckets(self) -> tuple[list[tuple[float, float]], np.ndarray]:
-        """(lower edge, upper edge) and probability of each bucket that is ever hit."""
+        """(lower edge, upper edge) and probability of each bucket that is ever hit. Those below the
+        median are one: no bound of the 99th percentile of a hundred requests or more is there."""
         scale = self.p99 / np.exp(self.spread * norm.ppf(0.99))
         below = lognorm.cdf(np.append(EDGES, np.inf), self.spread, scale=scale)
         below[0] = 0.0
         chances = np.diff(below)
-        hit = np.nonzero(chances > NEVER)[0]
-        ends = [*EDGES.tolist()[1:], 99.0]
-        return [(float(EDGES[i]), ends[i]) for i in hit], chances[hit] / chances[hit].sum()
+        middle = int(np.searchsorted(np.cumsum(chances), 0.5))
+        hit = [i for i in range(middle, len(EDGES)) if chances[i] > NEVER]
+        lows, highs = EDGES.tolist(), [*EDGES.tolist()[1:], 99.0]
+        edges = [(lows[0], lows[middle]), *((lows[i], highs[i]) for i in hit)]
+        shares = np.array([chances[:middle].sum(), *(chances[i] for i in hit)])
+        return edges, shares / shares.sum()
 
 
 @dataclass(frozen=True)
