@@ -30,7 +30,8 @@ attempts a minute at most. News that came during a failing cycle waits a second 
 class Done:
     """How a cycle ended. `after`: seconds until the next one is wanted (None: only by events).
 
-    failed: wait by backoff, at least `after` seconds; otherwise the backoff begins anew.
+    failed: wait by backoff, at least `after` seconds (a server that asked for them gets them, whatever
+    the news); otherwise the backoff begins anew.
     """
 
     after: float | None = None
@@ -63,6 +64,7 @@ class WorkQueue(Generic[K]):
         self._heap: list[tuple[float, int, K]] = []
         self._order = 0
         self._failures: dict[K, int] = {}
+        self._not_before: dict[K, float] = {}
         self._news = asyncio.Event()
         self._stopping = False
 
@@ -73,6 +75,9 @@ class WorkQueue(Generic[K]):
     def add(self, key: K) -> None:
         """Run it as soon as a worker is free, or again after its present cycle."""
         if self._stopping:
+            return
+        if (asked := self._asked(key)) > 0:
+            self.add_after(key, asked)
             return
         if key in self._running:
             self._again.add(key)
@@ -102,6 +107,7 @@ class WorkQueue(Generic[K]):
         """The object is gone: no delayed wake-up, no memory of failures."""
         self._due.pop(key, None)
         self._failures.pop(key, None)
+        self._not_before.pop(key, None)
 
     async def run(self) -> None:
         """Works until `stop`; returns when the last running cycle has ended."""
@@ -141,6 +147,7 @@ class WorkQueue(Generic[K]):
 
     async def _cycle(self, key: K) -> None:
         done = Done(failed=True)
+        self._not_before.pop(key, None)
         try:
             done = await self._work(key)
         finally:
@@ -153,14 +160,22 @@ class WorkQueue(Generic[K]):
         if done.failed:
             # News (a corrected spec) shortens the wait but does not end it: a failing object that
             # changes ten times a second must not become a hot loop.
-            wait = max(self._backoff(key), done.after or 0.0)
-            self.add_after(key, min(wait, NEWS_DELAY) if again else wait)
+            wait = self._backoff(key)
+            wait = max(min(wait, NEWS_DELAY) if again else wait, done.after or 0.0)
+            if done.after:
+                self._not_before[key] = asyncio.get_running_loop().time() + done.after
+            self.add_after(key, wait)
             return
         self._failures.pop(key, None)
         if again:
             self.add(key)
         elif done.after is not None:
             self.add_after(key, done.after)
+
+    def _asked(self, key: K) -> float:
+        """Seconds for which the server wants to hear no more of this key, news or not."""
+        until = self._not_before.get(key)
+        return 0.0 if until is None else until - asyncio.get_running_loop().time()
 
     def _backoff(self, key: K) -> float:
         failures = self._failures.get(key, 0)
@@ -178,4 +193,5 @@ class WorkQueue(Generic[K]):
         while self._heap and self._heap[0][0] <= now:
             at, _, key = heapq.heappop(self._heap)
             if self._due.get(key) == at:
+                del self._due[key]
                 self.add(key)

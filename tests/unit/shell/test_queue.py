@@ -146,6 +146,18 @@ async def test_the_server_may_ask_for_a_longer_wait():
     assert work.times("a") == [0, 42]
 
 
+async def test_news_does_not_shorten_what_the_server_asked_for():
+    """Every event would be one more request to a server that is throttling."""
+    work = Recorder(seconds=0.1)
+    work.answers["a"] = [Done(after=20, failed=True), Done(after=20, failed=True)]
+    queue = WorkQueue(work, workers=1)
+    queue.add("a")
+    for at in (0.05, 0.5, 3, 7, 25, 60):
+        asyncio.get_running_loop().call_later(at, queue.add, "a")
+    await settle(queue, 100)
+    assert work.times("a") == pytest.approx([0, 20.1, 40.2, 60])
+
+
 async def test_news_during_a_failing_cycle_shortens_the_wait_but_is_no_hot_loop():
     work = Recorder(seconds=0.1)
     work.answers["a"] = [Done(failed=True)] * 500
