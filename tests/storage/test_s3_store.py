@@ -192,6 +192,8 @@ class _Redirect(BaseHTTPRequestHandler):
         self.send_header("Content-Length", "0")
         self.end_headers()
 
+    do_HEAD = do_GET  # what botocore asks where it believes in another region
+
     def log_message(self, *args: object) -> None:
         pass
 
@@ -212,8 +214,8 @@ def test_redirects_are_not_followed(server: S3Server, redirecting: str):
         server.store("models", endpoint=redirecting).directories("x/")
     assert caught.value.reason is Reason.Forbidden
     assert "redirects are not followed" in caught.value.message
-    assert _Redirect.paths
-    assert all(path.startswith("/models?") for path in _Redirect.paths)
+    [path] = _Redirect.paths
+    assert path.startswith("/models?")
 
 
 def test_the_connection_goes_to_the_judged_address(bucket: Bucket):

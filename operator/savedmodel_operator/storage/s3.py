@@ -143,7 +143,18 @@ def make_client(access: Access, http: GuardedSession) -> S3Client:
     )
     # botocore's own hook for sending a request by other means; errors keep their way.
     client.meta.events.register("before-send.s3", lambda request, **_: http.send(request))
+    if access.endpoint is not None:
+        client.meta.events.register("before-call.s3", _stay)
     return client
+
+
+def _stay(context: dict[str, Any], **_: object) -> None:
+    """Tells botocore that the request was redirected already.
+
+    Else it asks for the bucket's region after a redirect, by a HEAD that a store which redirects
+    everything redirects, too, whereupon it asks again, and so on until the deadline.
+    """
+    context["s3_redirect"] = {**context.get("s3_redirect", {}), "redirected": True}
 
 
 class Closable(Protocol):
