@@ -12,6 +12,7 @@ import click
 
 SUBJECTS = {
     "fetch": "Fetching a version from S3, beside s5cmd and cp.",
+    "router": "What the router adds to a request, beside none.",
     "inspect": "Reading SavedModels, beside TensorFlow's saved_model_cli.",
 }
 
