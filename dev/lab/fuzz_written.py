@@ -77,7 +77,7 @@ def statuses() -> st.SearchStrategy[bytes]:
 
 
 def _records() -> st.SearchStrategy[Json]:
-    manifests = st.fixed_dictionaries(
+    manifests: st.SearchStrategy[Json] = st.fixed_dictionaries(
         {kind: st.just({"spec": {}}) | _ANY for kind in ("deployment", "service", "pdb")}
     )
     return st.fixed_dictionaries(

@@ -79,13 +79,14 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 - apiGroups: [autoscaling]
   resources: [horizontalpodautoscalers]
   verbs: [create, delete, get, list, patch, watch]
+# They go with their object; nobody needs the right to take a protection away.
 - apiGroups: [networking.k8s.io]
   resources: [networkpolicies]
-  verbs: [create, delete, get, list, patch, watch]
+  verbs: [create, get, list, patch, watch]
 # Router pods are nudged by an annotation; one that cannot be verified is deleted.
 - apiGroups: [""]
   resources: [pods]
-  verbs: [delete, get, list, patch, watch]
+  verbs: [delete, list, patch, watch]
 - apiGroups: [events.k8s.io]
   resources: [events]
   verbs: [create]

@@ -32,6 +32,9 @@ SETTLE = 2
 """Seconds before the first readiness probe: Envoy listens before its first DNS answer and health
 check are in (one slow name must not close all listeners), which takes some 50 ms."""
 
+OPERATOR_PODS = {"app.kubernetes.io/name": "savedmodel-operator"}
+"""Of the labels that the chart gives the operator's pods the one that no value of it changes."""
+
 DEFAULT_WORKERS = 2
 MAX_WORKERS = 16
 
@@ -112,14 +115,15 @@ def build_pdb(owner: Owner) -> dict[str, Any]:
 def build_network_policies(owner: Owner, settings: Platform) -> tuple[dict[str, Any], ...]:
     """Who may call router pods and model pods; what they may call is left to the namespace.
 
-    Model pods take routers (traffic) and the operator's namespace (live checks). Routers take
-    anybody on the two client ports; only the operator's namespace reads their statistics.
-    Policies add up: a Prometheus elsewhere needs one more policy, written by its owner.
+    Model pods take their routers (traffic) and the operator (live checks). Routers take anybody on
+    the two client ports; only the operator reads their statistics. Policies add up: a Prometheus
+    needs one more policy, written by its owner.
     """
     operator = {
         "namespaceSelector": {
             "matchLabels": {"kubernetes.io/metadata.name": settings.operator_namespace}
-        }
+        },
+        "podSelector": {"matchLabels": OPERATOR_PODS},
     }
     routers = {"podSelector": {"matchLabels": owner.selector(names.COMPONENT_ROUTER)}}
     clients = _ports(names.PORT_REST, names.PORT_GRPC)

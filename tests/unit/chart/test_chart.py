@@ -7,7 +7,6 @@ import yaml
 from chart_helm import CHART, Refused
 from savedmodel_operator import settings
 from savedmodel_operator.api import types
-from savedmodel_operator.cluster import kinds
 
 OPERATOR = "Deployment/r-savedmodel-operator"
 DIGEST = "sha256:" + "ab" * 32
@@ -214,49 +213,9 @@ def test_probes(render):
     assert main["ports"] == [{"name": "http", "containerPort": 8080}]
 
 
-@pytest.mark.parametrize(
-    "values", [{}, {"watchNamespaces": ["a", "b"]}, {"storageSecretNames": []}]
-)
-def test_no_right_is_a_wildcard_or_more_than_needed(render, values):
-    for key, manifest in render(values).items():
-        if not key.startswith(("Role/", "ClusterRole/")):
-            continue
-        for rule in manifest["rules"]:
-            assert "nonResourceURLs" not in rule
-            assert "*" not in [*rule["apiGroups"], *rule["resources"], *rule["verbs"]]
-            assert not {"escalate", "bind", "impersonate", "deletecollection"} & set(rule["verbs"])
-            assert not {"pods/exec", "serviceaccounts", "roles"} & set(rule["resources"])
-            if "secrets" in rule["resources"]:
-                assert rule["verbs"] == ["get"]
-                assert rule["resourceNames"] == ["savedmodel-storage"]
-
-
 def test_without_secret_names_there_is_no_right_on_secrets_at_all(render):
     role = rules(render({"storageSecretNames": []}), "ClusterRole/r-savedmodel-operator")
     assert [key for key in role if key[0] == "/secrets"] == []
-
-
-def test_rights_cover_the_kinds_that_the_operator_touches(render):
-    role = rules(render({}), "ClusterRole/r-savedmodel-operator")
-    for kind in kinds.CHILDREN:
-        group = kind.api_version.rpartition("/")[0]
-        made = set() if kind is kinds.POD else {"create"}
-        for verb in {"get", "list", "watch", "patch", "delete"} | made:
-            assert (f"{group}/{kind.plural}", verb) in role
-    group = kinds.EVENT.api_version.rpartition("/")[0]
-    assert (f"{group}/events", "create") in role
-    lease = rules(render({}), "Role/r-savedmodel-operator-lease")
-    assert lease == {
-        ("coordination.k8s.io/leases", "create"): None,
-        ("coordination.k8s.io/leases", "get"): ["r-savedmodel-operator"],
-        ("coordination.k8s.io/leases", "update"): ["r-savedmodel-operator"],
-    }
-
-
-def test_the_spec_of_a_model_is_never_written(render):
-    role = rules(render({}), "ClusterRole/r-savedmodel-operator")
-    verbs = {verb for resource, verb in role if resource == "savedmodel.dev/savedmodeldeployments"}
-    assert verbs == {"get", "list", "watch"}
 
 
 def test_watched_namespaces_get_roles_and_nothing_is_cluster_wide(render):

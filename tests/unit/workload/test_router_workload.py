@@ -166,14 +166,3 @@ def test_the_router_template_does_not_depend_on_the_rollout() -> None:
     )
     build = router.build_deployment
     assert build(cases.OWNER, spec, cases.PLATFORM) == build(cases.OWNER, other, cases.PLATFORM)
-
-
-def test_only_the_operator_reads_statistics_and_only_routers_reach_models() -> None:
-    routers, models = router.build_network_policies(cases.OWNER, cases.PLATFORM)
-    assert routers["metadata"]["name"] == "flowers-router"
-    assert models["metadata"]["name"] == "flowers-model"
-    open_to_all = [rule for rule in routers["spec"]["ingress"] if "from" not in rule]
-    assert [p["port"] for rule in open_to_all for p in rule["ports"]] == [8501, 8500]
-    [rule] = models["spec"]["ingress"]
-    assert len(rule["from"]) == 2
-    assert 9902 not in [p["port"] for p in rule["ports"]]
