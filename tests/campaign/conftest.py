@@ -14,7 +14,8 @@ from campaign_record import (  # noqa: F401 — pytest finds hooks by their name
 def pytest_configure(config: pytest.Config) -> None:
     for name in ("bucket_fixtures", "cluster_fixtures"):
         config.pluginmanager.import_plugin(name)
-    config.pluginmanager.import_plugin("fleet_fixtures")
+    for name in ("fleet_fixtures", "plane_fixtures"):
+        config.pluginmanager.import_plugin(name)
 
 
 @pytest.fixture
