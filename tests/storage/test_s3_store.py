@@ -192,7 +192,8 @@ class _Redirect(BaseHTTPRequestHandler):
         self.send_header("Content-Length", "0")
         self.end_headers()
 
-    do_HEAD = do_GET  # what botocore asks where it believes in another region
+    def do_HEAD(self) -> None:  # what botocore asks where it believes in another region
+        self.do_GET()
 
     def log_message(self, *args: object) -> None:
         pass
