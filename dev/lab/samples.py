@@ -72,9 +72,10 @@ CALC = (
 
 REFUSING = sample(Kind.CALC_THAT_REFUSES, 6)
 FAILING = sample(Kind.CALC_THAT_FAILS, 7)
-TIRING = sample(Kind.CALC_THAT_TIRES, 8)
+#: Three of one kind: what was taken back once is not tried again under its number.
+TIRING = tuple(sample(Kind.CALC_THAT_TIRES, number) for number in (8, 9, 10))
 #: Well in itself, and above all others.
-SOUND = sample(Kind.CALC, 9)
+SOUND = sample(Kind.CALC, 11)
 
 #: Seconds: what the answers of a version that tires take in the end, and how much longer than the
 #: one before each of them takes until then.
@@ -82,7 +83,7 @@ TIRED, TIRES_BY = 0.5, 0.05
 
 BLOB = (sample(Kind.BLOB, 1), sample(Kind.BLOB, 2))
 
-ALL = (*FLOWERS, *CALC, REFUSING, FAILING, TIRING, SOUND, *BLOB)
+ALL = (*FLOWERS, *CALC, REFUSING, FAILING, *TIRING, SOUND, *BLOB)
 
 
 def flowers(measurements: list[float], version: int) -> tuple[list[float], int]:

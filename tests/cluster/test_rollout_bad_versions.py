@@ -34,12 +34,15 @@ pytestmark = pytest.mark.cluster
 AT_MOST = 30.0  # seconds; the budget is a third of it
 LEAST = 30  # answers before a limit says anything
 LIMITS: Object = {
+    "source": "Router",
     "interval": "1s",
     "minRequests": LEAST,
     "maxServerErrorRate": "1%",
     "maxClientErrorIncrease": "2%",
     "maxLatency": {"p90": "20s"},
+    "maxLatencyRatio": None,
 }
+"""Laid over those of the version before by a merge patch."""
 ANY = Limit(failed, 0.0, 1)  # any failed request of a version
 Record = Callable[[str, object], None]
 
@@ -147,10 +150,29 @@ WRONG = {
     # As seldom as by default: the time to weight 0 has room for that.
     "5xx": Wrong(FAILING, Limit(failed, 0.01, LEAST), "serverErrorRate: ", {"interval": "5s"}),
     "latency": Wrong(
-        TIRING,
+        TIRING[0],
         Limit(slower_than(0.25), 0.1, LEAST),
         "latency.p90: ",
         {"maxLatency": {"p90": "250ms"}},
+    ),
+    # Stable takes a few milliseconds, so that this is beyond three times as much for every client.
+    "latency beside stable's": Wrong(
+        TIRING[1],
+        Limit(slower_than(0.25), 0.5, LEAST),
+        "latencyRatio.p50: ",
+        {"maxLatencyRatio": {"p50": "3"}},
+    ),
+    # The pods' own histograms have an edge at 393 ms and none before it above the limit.
+    "latency as its pods see it": Wrong(
+        TIRING[2],
+        Limit(slower_than(0.393), 0.1, LEAST),
+        "latency.p90: ",
+        {
+            "source": "ServingMetrics",
+            "maxServerErrorRate": None,
+            "maxClientErrorIncrease": None,
+            "maxLatency": {"p90": "250ms"},
+        },
     ),
 }
 
