@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from cluster_shop import NOBODY, Shop, open_shop
+from cluster_shop import NOBODY, PROXIED, Shop, open_shop
 from lab import diagnose, install, objects, s3, samples, uploads
 from lab.instance import current
 from lab.kube import Kube
@@ -31,7 +31,7 @@ def kube() -> Kube:
 @pytest.fixture(scope="session")
 def installed(kube: Kube) -> Iterator[install.Installed]:
     """Images, S3 server with a bucket, and the operator by its chart in a restricted namespace."""
-    found = install.ensure(kube, allowed=(NOBODY,))
+    found = install.ensure(kube, allowed=(NOBODY, PROXIED))
     port = {"port": int(NOBODY.rpartition(":")[2])}
     kube.apply(
         {

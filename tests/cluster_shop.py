@@ -33,6 +33,8 @@ PATIENCE = 180.0
 NAME = "calc"
 #: An allowed host with an address behind which nobody listens.
 NOBODY = "nobody.storage.svc.cluster.local:7070"
+#: An allowed host whose address is a proxy of the test that wants one.
+PROXIED = "proxied.storage.svc.cluster.local:7070"
 
 
 @dataclass

@@ -33,6 +33,7 @@ _API = {
     "HorizontalPodAutoscaler": "autoscaling/v2",
     "NetworkPolicy": "networking.k8s.io/v1",
     "APIService": "apiregistration.k8s.io/v1",
+    "EndpointSlice": "discovery.k8s.io/v1",
     "Lease": "coordination.k8s.io/v1",
     "Event": "v1",
 }

@@ -73,10 +73,11 @@ def ensure(instance: Instance | None = None) -> Store:
     return Store(f"http://{name}:{PORT}", f"http://{address}:{PORT}")
 
 
-def account(name: str, instance: Instance | None = None) -> Store:
-    """The server as a second account sees it, which owns nothing and is refused everywhere.
+def account(name: str, instance: Instance | None = None, role: str = "user") -> Store:
+    """The server as a second account sees it.
 
-    Made on first use, its secret derived from `name`. For tests of refusals.
+    Made on first use, its secret derived from `name`. A "user" owns nothing and is refused
+    everywhere, for tests of refusals; an "admin" may all, for tests of keys that are replaced.
     """
     instance = instance or current()
     cluster, main = Cluster(instance), ensure(instance)
@@ -85,7 +86,7 @@ def account(name: str, instance: Instance | None = None) -> Store:
     admin = ["versitygw", "admin", *inside, "--endpoint-url", f"http://127.0.0.1:{PORT}"]
     in_pod = ["-n", NAMESPACE, "exec", "deploy/s3", "--", *admin]
     if name not in cluster.kubectl(*in_pod, "list-users").split():
-        made = ["create-user", "--access", name, "--secret", secret, "--role", "user"]
+        made = ["create-user", "--access", name, "--secret", secret, "--role", role]
         cluster.kubectl(*in_pod, *made)
     return replace(main, access_key=name, secret_key=secret)
 
