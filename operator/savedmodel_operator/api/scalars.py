@@ -6,6 +6,7 @@ and lengths also keep the cost of the CEL rules within the API server's budget.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Annotated, Any, ClassVar
 
 from msgspec import Meta, Struct
@@ -75,6 +76,7 @@ class ConfigMapKey(Base, frozen=True):
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
+@lru_cache(maxsize=1024)
 def seconds(duration: str) -> float:
     """Seconds of a duration of the CRD.
 

@@ -108,18 +108,25 @@ class World:
         """Every revision of which anything is there, by name."""
         found: dict[str, dict[str, Any]] = {}
         for observed in self.snapshot.objects.values():
-            labels = observed.body.get("metadata", {}).get("labels", {})
-            revision = labels.get(names.LABEL_REVISION)
-            if not revision or labels.get(names.LABEL_COMPONENT) == names.COMPONENT_ROUTER:
-                continue
-            parts = found.setdefault(revision, {"pods": []})
-            _place(parts, observed)
+            revision = observed.revision
+            if revision is not None:
+                _place(found.setdefault(revision, {"pods": []}), observed)
         return {name: _view(name, parts) for name, parts in sorted(found.items())}
 
     @cached_property
     def serving_hash(self) -> str:
         """The hash of the present serving inputs."""
         return serving_hash(self.snapshot.spec)
+
+    @cached_property
+    def gate_hash(self) -> str:
+        """The hash of the present gate."""
+        return memory.gate_hash(self.snapshot.spec)
+
+    @cached_property
+    def worked_out(self) -> dict[object, Any]:
+        """What several rules ask in one cycle, by who asks what."""
+        return {}
 
     @property
     def source_seen(self) -> bool:
@@ -160,18 +167,20 @@ class World:
         )
 
 
+_SLOTS = {
+    "ControllerRevision": "record_object",
+    "ConfigMap": "lock",
+    "Service": "service",
+    "Deployment": "deployment",
+    "PodDisruptionBudget": "pdb",
+    "HorizontalPodAutoscaler": "autoscaler",
+}
+
+
 def _place(parts: dict[str, Any], observed: Observed) -> None:
-    slot = {
-        "ControllerRevision": "record_object",
-        "ConfigMap": "lock",
-        "Service": "service",
-        "Deployment": "deployment",
-        "PodDisruptionBudget": "pdb",
-        "HorizontalPodAutoscaler": "autoscaler",
-    }.get(observed.kind)
     if observed.kind == "Pod":
         parts["pods"].append(_pod(observed))
-    elif slot is not None:
+    elif (slot := _SLOTS.get(observed.kind)) is not None:
         parts[slot] = observed
 
 
@@ -189,9 +198,11 @@ _RECORDS: WeakKeyDictionary[Observed, RevisionRecord | None] = WeakKeyDictionary
 
 def _record(observed: Observed) -> RevisionRecord | None:
     """Read once per observation: records are immutable, and reading one costs a millisecond."""
-    if observed not in _RECORDS:
-        _RECORDS[observed] = read_record(observed.body)
-    return _RECORDS[observed]
+    try:
+        return _RECORDS[observed]
+    except KeyError:
+        found = _RECORDS[observed] = read_record(observed.body)
+        return found
 
 
 def _pod(observed: Observed) -> PodView:

@@ -34,7 +34,7 @@ from savedmodel_operator.plan.restorable import find_lack, say_kept
 from savedmodel_operator.plan.routing import Retired, RouterState, build_route, find_retired
 from savedmodel_operator.plan.scale import wanted_replicas
 from savedmodel_operator.plan.snapshot import Snapshot
-from savedmodel_operator.plan.target import Choice, Target, choose, gate_hash, lost_sight
+from savedmodel_operator.plan.target import Choice, Target, choose, choose_again, lost_sight
 from savedmodel_operator.plan.trial import LOOK_AGAIN, Progress, Wait, steps_of
 from savedmodel_operator.savedmodel.facts import ModelFacts
 from savedmodel_operator.workload.revision import RevisionRecord
@@ -68,7 +68,7 @@ def decide(snapshot: Snapshot) -> Plan:
     handled = verbs.handle(snapshot, before, len(steps_of(world, before)))
     choice = choose(world, handled.memory)
     turn = _take_turn(world, router, handled, choice)
-    choice = choose(world, turn.memory)
+    choice = choose_again(world, choice, handled.memory, turn.memory)
     retired = find_retired(world, turn.memory)
     wanted = Wanted(
         memory=turn.memory,
@@ -310,7 +310,7 @@ def _refuse(
         reason,
         text,
         world.snapshot.now,
-        gate_hash(world.snapshot.spec),
+        world.gate_hash,
     )
     return (
         memory.reject(entry),

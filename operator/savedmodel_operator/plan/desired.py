@@ -10,11 +10,12 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from savedmodel_operator.api import names
 from savedmodel_operator.plan import memory as memories
-from savedmodel_operator.plan.actions import Action, Annotate, Apply, Create, Delete
+from savedmodel_operator.plan.actions import Action, Annotate, Apply, Create, Delete, Manifest
 from savedmodel_operator.plan.autoscaler import keep_autoscaler, remove_autoscalers
 from savedmodel_operator.plan.capacity import Shares
 from savedmodel_operator.plan.children import RevisionView, World
@@ -116,15 +117,21 @@ def _router_parts(world: World, owner: Owner, wanted: Wanted) -> Iterator[Action
 
 
 def _config(world: World, owner: Owner, route: RoutePlan) -> dict[str, Any]:
-    manifest = router_builder.build_configmap(owner, route, world.snapshot.now)
-    marks = {
-        names.ANNOTATION_ROUTE: encode_weights(route),
-        names.ANNOTATION_CONFIG: config_hash(route),
-        names.ANNOTATION_WRITTEN_AT: memories.timestamp(world.snapshot.now),
-    }
-    meta = dict(manifest["metadata"])
-    meta["annotations"] = {**meta.get("annotations", {}), **marks}
-    return {**manifest, "metadata": meta}
+    """The routers' configuration, written now."""
+    manifest, now = _timeless_config(owner, route), world.snapshot.now
+    meta = manifest["metadata"]
+    marks = {**meta["annotations"], names.ANNOTATION_WRITTEN_AT: memories.timestamp(now)}
+    return {**manifest, "metadata": {**meta, "annotations": marks}}
+
+
+@lru_cache(maxsize=router_builder.KEPT)
+def _timeless_config(owner: Owner, route: RoutePlan) -> Manifest:
+    """The same but for the time: what the written one is compared with in every cycle."""
+    manifest = router_builder.build_configmap(owner, route, 0.0)
+    meta = manifest["metadata"]
+    marks = {k: v for k, v in meta["annotations"].items() if k != names.ANNOTATION_WRITTEN_AT}
+    marks[names.ANNOTATION_ROUTE] = encode_weights(route)
+    return {**manifest, "metadata": {**meta, "annotations": marks}}
 
 
 def _revision_parts(world: World, owner: Owner, wanted: Wanted) -> Iterator[Action]:
@@ -250,11 +257,9 @@ def _route_parts(
     seen = world.find("ConfigMap", names.router_name(owner.name))
     if seen is None:
         return
-    manifest = _config(world, owner, wanted.route)
-    written = manifest["metadata"]["annotations"].pop(names.ANNOTATION_WRITTEN_AT)
-    changed = difference(seen, manifest)
+    changed = difference(seen, _timeless_config(owner, wanted.route))
     if changed is not None:
-        manifest["metadata"]["annotations"][names.ANNOTATION_WRITTEN_AT] = written
+        manifest = _config(world, owner, wanted.route)
         words = _route_words(router, wanted.route)
         why = words or f"ConfigMap {seen.name}: {changed}"
         yield Apply(manifest, seen.uid, seen.resource_version, why, drift=not words)
@@ -308,12 +313,18 @@ def _marks(world: World, wanted: Wanted) -> Iterator[Action]:
         stamp = memories.timestamp(stable.since)
         yield from _mark(world, stable.revision, names.ANNOTATION_PROMOTED_AT, stamp)
     for entry in wanted.memory.rejected:
-        text = json.dumps(memories.write_rejection(entry), sort_keys=True)
+        text = _told(entry)
         yield from _mark(world, entry.revision, names.ANNOTATION_REJECTED, text)
     refused = {entry.revision for entry in wanted.memory.rejected}
     for view in world.revisions.values():
         if view.name not in refused and view.annotation(names.ANNOTATION_REJECTED):
             yield from _mark(world, view.name, names.ANNOTATION_REJECTED, "")
+
+
+@lru_cache(maxsize=1024)
+def _told(entry: memories.Rejection) -> str:
+    """A refusal as it stands on its record."""
+    return json.dumps(memories.write_rejection(entry), sort_keys=True)
 
 
 def _mark(world: World, revision: str, key: str, value: str) -> Iterator[Action]:

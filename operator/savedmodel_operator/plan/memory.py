@@ -7,6 +7,7 @@ revision records. A second look at the world always beats what stands here.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -14,9 +15,12 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
 
+import msgspec
+
 from savedmodel_operator.analysis.looks import Ledger
 from savedmodel_operator.api.mirror import MIRROR_STEP
 from savedmodel_operator.api.reasons import Reason
+from savedmodel_operator.api.types import Spec
 
 JUDGED_BY = "+"  # in `Rejection.gate`: hash of the gate, then the digest of its golden files
 
@@ -105,6 +109,14 @@ class Rejection:
     message: str
     at: float
     gate: str = ""
+
+
+def gate_hash(spec: Spec) -> str:
+    """What a gate's refusal is bound to: change the gate or what else it looks at in the spec, and
+    it is asked again."""
+    options = spec.serving.options
+    text = msgspec.json.encode((spec.gate, options.tags, options.warmup), order="deterministic")
+    return hashlib.sha256(text).hexdigest()[:12]
 
 
 def bound_by(gate: str, files: str | None) -> str:

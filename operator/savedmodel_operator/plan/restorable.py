@@ -49,7 +49,15 @@ class Restore:
 
 
 def find_restore(world: World, held: Stable | Candidate) -> Restore:
-    """Whether a new pod of this revision could fetch its bytes."""
+    """Whether a new pod of this revision could fetch its bytes. Many rules ask it in a cycle."""
+    asked = (find_restore, held.revision, held.number, held.fingerprint)
+    if asked not in world.worked_out:
+        world.worked_out[asked] = _find_restore(world, held)
+    found: Restore = world.worked_out[asked]
+    return found
+
+
+def _find_restore(world: World, held: Stable | Candidate) -> Restore:
     source, revision = world.snapshot.source, world.revision(held.revision)
     if revision.record and not fetches_from(revision.record.deployment, world.snapshot.spec.source):
         text = f"{held.revision} fetches from another store than spec.source names now"

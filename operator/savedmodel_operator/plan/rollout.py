@@ -45,7 +45,6 @@ from savedmodel_operator.plan.memory import Candidate, Memory, Past, Rejection, 
 from savedmodel_operator.plan.restorable import say_parting
 from savedmodel_operator.plan.routing import RouterState
 from savedmodel_operator.plan.scale import take_base
-from savedmodel_operator.plan.target import gate_hash
 from savedmodel_operator.plan.trial import LOOK_AGAIN, End, Progress, Trial, Wait, steps_of
 
 CHECK_AGAIN = 2.0  # seconds between tries of a live check that could not be done
@@ -181,7 +180,7 @@ def _check_live(trial: Trial) -> Candidate | Wait | End:
     if verdict.outcome is Outcome.Rejected:
         # By what clients ever had of it: the weight may be gone, with its pods or after a crash.
         kind = Reason.RolledBack if trial.candidate.served else Reason.Rejected
-        bound = bound_by(gate_hash(trial.world.snapshot.spec), verdict.files)
+        bound = bound_by(trial.world.gate_hash, verdict.files)
         return End(kind, verdict.reason, verdict.message, bound)
     if trial.candidate.live_checked:
         return trial.candidate

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 from savedmodel_operator.api import names
 from savedmodel_operator.api.reasons import Reason
@@ -31,6 +31,7 @@ class WrittenRoute:
     mirror: Mapping[str, int]
 
 
+@lru_cache(maxsize=1024)
 def read_route(text: str) -> WrittenRoute:
     """Whoever may write ConfigMaps may have written the text: what is damaged counts as empty."""
     try:

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from savedmodel_operator.analysis.queries import Answer
 from savedmodel_operator.analysis.window import Counts
+from savedmodel_operator.api import names
 from savedmodel_operator.api.source import SourceView
 from savedmodel_operator.api.types import Spec
 from savedmodel_operator.gate.verdict import Verdict
@@ -36,6 +38,13 @@ class Observed:
     def key(self) -> ObjectKey:
         """How plan and apply refer to it."""
         return (self.kind, self.name)
+
+    @cached_property
+    def revision(self) -> str | None:
+        """The revision that it belongs to, by its label; None for what the router is made of."""
+        labels = self.body.get("metadata", {}).get("labels", {})
+        is_router = labels.get(names.LABEL_COMPONENT) == names.COMPONENT_ROUTER
+        return None if is_router else labels.get(names.LABEL_REVISION) or None
 
 
 @dataclass(frozen=True)

@@ -12,11 +12,8 @@ vanished from the bucket or was overwritten there goes on serving from its lock.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-
-import msgspec
 
 from savedmodel_operator.api import names
 from savedmodel_operator.api.reasons import Reason
@@ -58,12 +55,16 @@ class Choice:
     missing: str | None = None  # why the pinned version cannot be had
 
 
-def gate_hash(spec: Spec) -> str:
-    """What a gate's refusal is bound to: change the gate or what else it looks at in the spec, and
-    it is asked again."""
-    options = spec.serving.options
-    text = msgspec.json.encode((spec.gate, options.tags, options.warmup), order="deterministic")
-    return hashlib.sha256(text).hexdigest()[:12]
+def choose_again(world: World, known: Choice, before: Memory, now: Memory) -> Choice:
+    """The same at the end of a cycle, where the memory that it rests on may be another one."""
+    return known if _asked_by(before) == _asked_by(now) else choose(world, now)
+
+
+def _asked_by(memory: Memory) -> tuple[object, ...]:
+    """All of a memory that a choice looks at."""
+    tried = memory.candidate
+    identity = (tried.number, tried.fingerprint, tried.revision) if tried else None
+    return memory.stable, identity, memory.high_water_mark, memory.rejected
 
 
 def choose(world: World, memory: Memory) -> Choice:
@@ -76,7 +77,7 @@ def choose(world: World, memory: Memory) -> Choice:
     refused: Rejection | None = None
     if newest is not None and _goes_beyond(spec, newest, stable):
         target = _of_version(world, newest)
-        refused = find_refusal(memory, target, gate_hash(spec), world.snapshot.golden)
+        refused = find_refusal(memory, target, world.gate_hash, world.snapshot.golden)
         if refused is None:
             if memory.high_water_mark is not None and target.number <= memory.high_water_mark:
                 return Choice(
@@ -119,7 +120,7 @@ def _choose_pinned(world: World, memory: Memory, pinned: Pinned) -> Choice:
             return Choice(None, reason, missing, missing=missing)
         return replace(_stable_again(world, memory, None), missing=missing)
     files = world.snapshot.golden
-    refused = find_refusal(memory, target, gate_hash(world.snapshot.spec), files)
+    refused = find_refusal(memory, target, world.gate_hash, files)
     if refused is None or _serves(memory, target):
         return Choice(target, Reason.Complete, f"version {target.number} is pinned")
     if memory.stable is None or here is memory.stable:
@@ -186,7 +187,7 @@ def formers(world: World) -> tuple[Stable, ...]:
 def _stable_again(world: World, memory: Memory, refused: Rejection | None) -> Choice:
     assert memory.stable is not None
     target = _of_held(world, memory.stable)
-    gate, files = gate_hash(world.snapshot.spec), world.snapshot.golden
+    gate, files = world.gate_hash, world.snapshot.golden
     again = find_refusal(memory, target, gate, files)
     if again is not None and target.revision != memory.stable.revision:
         return Choice(None, again.kind, again.message, refused or again)

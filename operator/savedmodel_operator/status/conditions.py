@@ -32,8 +32,9 @@ def conditions(report: Report) -> list[dict[str, Any]]:
     }
     if report.restore is not None:
         entries[CONDITION] = (report.restore.state, report.restore.reason, report.restore.message)
+    stored = _stored(snapshot.status)
     return [
-        condition(snapshot.status, kind, *entry, snapshot.generation, snapshot.now)
+        _condition(stored.get(kind, {}), kind, *entry, snapshot.generation, snapshot.now)
         for kind, entry in sorted(entries.items())
     ]
 
@@ -154,9 +155,26 @@ def condition(
     now: float,
 ) -> dict[str, Any]:
     """One as stored: its time is that of the last change of its state."""
-    listed = stored.get("conditions")
+    old = _stored(stored).get(kind, {})
+    return _condition(old, kind, state, reason, message, generation, now)
+
+
+def _stored(status: Mapping[str, Any]) -> dict[Any, Mapping[str, Any]]:
+    """The stored conditions by type, the first of each."""
+    listed = status.get("conditions")
     known: list[Mapping[str, Any]] = listed if isinstance(listed, list) else []
-    old: Mapping[str, Any] = next((c for c in known if c.get("type") == kind), {})
+    return {c.get("type"): c for c in reversed(known)}
+
+
+def _condition(
+    old: Mapping[str, Any],
+    kind: str,
+    state: str,
+    reason: Reason,
+    message: str,
+    generation: int,
+    now: float,
+) -> dict[str, Any]:
     since = old.get("lastTransitionTime") if old.get("status") == state else None
     return {
         "type": kind,

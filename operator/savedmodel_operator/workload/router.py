@@ -12,6 +12,8 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
 
+import msgspec
+
 from savedmodel_operator.api import names
 from savedmodel_operator.api.types import Resources, Spec
 from savedmodel_operator.workload import pod
@@ -72,6 +74,18 @@ def build_configmap(owner: Owner, route: RoutePlan, now: float) -> dict[str, Any
 
 def build_deployment(owner: Owner, spec: Spec, settings: Platform) -> dict[str, Any]:
     """The Envoy Deployment: one pod more before one pod less."""
+    asked = (owner, msgspec.json.encode(spec.traffic.router), settings)
+    if asked not in _DEPLOYMENTS:
+        if len(_DEPLOYMENTS) >= KEPT:
+            _DEPLOYMENTS.clear()
+        _DEPLOYMENTS[asked] = _build_deployment(owner, spec, settings)
+    return _DEPLOYMENTS[asked]
+
+
+_DEPLOYMENTS: dict[tuple[Owner, bytes, Platform], dict[str, Any]] = {}
+
+
+def _build_deployment(owner: Owner, spec: Spec, settings: Platform) -> dict[str, Any]:
     router = spec.traffic.router
     name = names.router_name(owner.name)
     selector = owner.selector(names.COMPONENT_ROUTER)

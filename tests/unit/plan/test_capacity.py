@@ -54,6 +54,7 @@ def capacity(
         revisions=found,
         revision=lambda name: found.get(name, RevisionView(name)),
         serving_hash="h",
+        worked_out={},
         snapshot=SimpleNamespace(spec=spec, source=source),
     )
     members = {name: v.ready_ips if seen else frozenset() for name, v in found.items()}
