@@ -18,11 +18,10 @@ from collections.abc import Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from savedmodel_operator import errors
 from savedmodel_operator.apply import Applier
 from savedmodel_operator.cluster import ChildCache, Client, ObjectCache, Owner, ServerClock, Watches
 from savedmodel_operator.cluster import connect as connection
-from savedmodel_operator.cluster.kinds import MODEL
+from savedmodel_operator.cluster.crd import wait_for_crd
 from savedmodel_operator.cluster.leases import ClusterLease
 from savedmodel_operator.handlers import Transport
 from savedmodel_operator.lease import Lease
@@ -38,7 +37,6 @@ log = logging.getLogger(__name__)
 LAST_CYCLES = 10.0
 """Seconds that running cycles get to end; a pod has 30 in all."""
 
-CRD_AGAIN = 5.0
 SILENT_SECONDS = 300.0
 """A watch is heard every 60 s (bookmarks) and replaced after 70 s of silence. One that was silent
 for longer, while other requests are answered, will not recover by itself."""
@@ -91,7 +89,9 @@ class Process:
         stopping = asyncio.create_task(self._stopping.wait(), name="stop")
         parts: set[asyncio.Task[Any]] = {stopping}
         try:
-            if not await self._first(self._wait_for_crd(), stopping):
+            if not await self._first(
+                wait_for_crd(self._client, self._settings.namespaces), stopping
+            ):
                 return 0
             parts.add(asyncio.create_task(self._watches.run(), name="watches"))
             if not await self._first(self._watches.wait_synced(), *parts):
@@ -134,23 +134,6 @@ class Process:
             if part.done() and not part.cancelled() and part.get_name() != "stop":
                 log.critical("%s ended by itself", part.get_name(), exc_info=part.exception())
         return 1
-
-    async def _wait_for_crd(self) -> None:
-        """kopf would start without the CRD and then never see it."""
-        for namespace in self._settings.namespaces or (None,):
-            while True:
-                try:
-                    await self._client.list(MODEL, namespace)
-                    break
-                except errors.NotFound:
-                    log.warning(
-                        "the CRD savedmodeldeployments.savedmodel.dev is not installed: install "
-                        "the chart with crds.enabled=true; asking again in %d s",
-                        CRD_AGAIN,
-                    )
-                except errors.ApiError as error:
-                    log.warning("cannot list SavedModelDeployments: %s", error.message)
-                await asyncio.sleep(CRD_AGAIN)
 
     async def _cycle(self, key: Owner) -> Any:
         return await self._reconciler.cycle(key)

@@ -109,7 +109,6 @@ def build_root() -> Schema:
     With `observedGeneration: -1` from create on, kstatus (Argo CD, Flux, Helm's --wait) does not
     take an object that nobody has looked at yet for a finished one.
     """
-    status = _convert(inspect.type_info(Status), "status")
     return {
         "description": "A TensorFlow model served from a bucket, with a safe way from one version "
         "to the next.",
@@ -120,10 +119,15 @@ def build_root() -> Schema:
             "kind": {"type": "string", "description": types.KIND},
             "metadata": {"type": "object"},
             "spec": _convert(inspect.type_info(types.Spec), "spec"),
-            "status": {**status, "default": {"observedGeneration": -1}},
+            "status": {**build_status(), "default": {"observedGeneration": -1}},
         },
         "x-kubernetes-validations": _rules(types.ROOT_RULES),
     }
+
+
+def build_status() -> Schema:
+    """The schema of the status alone, without its default."""
+    return _convert(inspect.type_info(Status), "status")
 
 
 def _rules(rules: Iterable[Rule]) -> list[Schema]:

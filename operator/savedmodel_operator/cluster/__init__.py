@@ -1,8 +1,8 @@
 """The only way to the API server: calls, watches, caches and its clock.
 
 `client` makes calls by kind and maps errors; `informer` keeps `cache` (children) fresh; `objects`
-holds the SavedModelDeployments that kopf's watch brings; `clock` is the server's time. Decisions
-are nobody's business here.
+holds the SavedModelDeployments that kopf's watch brings; `clock` is the server's time; `crd` is asked
+for once at the start. Decisions are nobody's business here.
 
 2026-11: kinds are fixed in `kinds` and the dynamic client is used without its discovery. Drawback:
 a kind that moves to another API version needs a release. Alternative, discovery with a cache file:

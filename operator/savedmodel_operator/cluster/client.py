@@ -106,6 +106,10 @@ class Client:
                 return Listing(items, str(meta.get("resourceVersion", "")))
             query = _query(labelSelector=selector, limit=PAGE, **{"continue": meta["continue"]})
 
+    async def schemas(self, kind: Kind) -> Body:
+        """The server's OpenAPI v3 document of the kind's group and version."""
+        return await self._call("get", kind, f"/openapi/v3/apis/{kind.api_version}")
+
     async def create(
         self, kind: Kind, namespace: str, body: Mapping[str, Any], within: float = TIMEOUT
     ) -> Body:
