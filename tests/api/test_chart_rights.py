@@ -1,4 +1,7 @@
-"""What the chart's roles allow and deny, asked of the real API server."""
+"""What the chart's roles allow and deny, asked of a real authorizer as the operator itself.
+
+The tables are those of `chart_rights`, to which the unit level holds the chart and the page.
+"""
 
 import time
 
@@ -6,6 +9,7 @@ import pytest
 
 from api_server import APPLY, MERGE
 from chart_helm import Helm
+from chart_rights import CONTENT, DENIED, LEASE, allowed
 from lab import build
 
 pytestmark = pytest.mark.api
@@ -20,58 +24,33 @@ PATHS = {
 PATIENCE = 30.0
 """Seconds for the authorizer's caches to hear of new roles."""
 
-CHILDREN = (
-    "/configmaps",
-    "/services",
-    "apps/controllerrevisions",
-    "apps/deployments",
-    "autoscaling/horizontalpodautoscalers",
-    "policy/poddisruptionbudgets",
-    "networking.k8s.io/networkpolicies",
+VERBS = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
+SPECIAL = ("bind", "escalate", "impersonate", "approve", "sign")
+UNSHOWN = (
+    "/users",
+    "/groups",
+    "/uids",
+    "/serviceaccounts",
+    "rbac.authorization.k8s.io/roles",
+    "rbac.authorization.k8s.io/clusterroles",
+    "certificates.k8s.io/signers",
 )
-HERE = [
-    *(("savedmodel.dev/savedmodeldeployments", verb, "") for verb in ("get", "list", "watch")),
-    ("savedmodel.dev/savedmodeldeployments/status", "update", ""),
-    ("savedmodel.dev/savedmodeldeployments/finalizers", "update", ""),
-    *((c, v, "") for c in CHILDREN for v in ("create", "delete", "get", "list", "patch", "watch")),
-    *(("/pods", verb, "") for verb in ("delete", "get", "list", "patch", "watch")),
-    ("events.k8s.io/events", "create", ""),
-    ("/secrets", "get", "savedmodel-storage"),
-]
-NOWHERE = [
-    ("savedmodel.dev/savedmodeldeployments/status", "patch", ""),
-    ("events.k8s.io/events", "patch", ""),
-    *(
-        ("savedmodel.dev/savedmodeldeployments", v, "")
-        for v in ("create", "delete", "patch", "update", "deletecollection")
-    ),
-    *(("/secrets", verb, "") for verb in ("list", "watch", "create", "patch", "delete")),
-    ("/secrets", "get", "other"),
-    ("/pods", "create", ""),
-    ("/pods/exec", "create", ""),
-    ("/pods/eviction", "create", ""),
-    ("/pods/log", "get", ""),
-    ("/serviceaccounts/token", "create", ""),
-    ("/serviceaccounts", "impersonate", ""),
-    ("/namespaces", "list", ""),
-    ("/nodes", "list", ""),
-    ("apiextensions.k8s.io/customresourcedefinitions", "get", ""),
-    ("rbac.authorization.k8s.io/roles", "create", ""),
-    ("rbac.authorization.k8s.io/roles", "escalate", ""),
-    ("rbac.authorization.k8s.io/clusterroles", "bind", ""),
-    ("admissionregistration.k8s.io/validatingwebhookconfigurations", "create", ""),
-    *((c, "deletecollection", "") for c in CHILDREN),
-    *((c, "update", "") for c in CHILDREN),
-]
+"""What these verbs are about; most of it is in no discovery."""
+
+EVERYBODY = {
+    ("authorization.k8s.io/selfsubjectaccessreviews", "create"),
+    ("authorization.k8s.io/selfsubjectrulesreviews", "create"),
+    ("authentication.k8s.io/selfsubjectreviews", "create"),
+}
+"""What Kubernetes lets every authenticated identity do: ask about itself."""
 
 
 class Rights:
-    """The ServiceAccount of one rendered release."""
+    """The ServiceAccount of one rendered release, asking for itself."""
 
     def __init__(self, api, release, namespace):
         self._api = api
         self.user = f"system:serviceaccount:{namespace}:{release}-savedmodel-operator"
-        self._groups = ["system:authenticated", "system:serviceaccounts"]
         self.lease = f"{release}-savedmodel-operator"
 
     def may(self, resource, verb, name, namespace):
@@ -82,20 +61,21 @@ class Rights:
             "resource": plural,
             "subresource": "".join(sub),
             "verb": verb,
-            "name": name,
+            "name": self.lease if name == LEASE else name,
             "namespace": namespace,
         }
         body = {
             "apiVersion": "authorization.k8s.io/v1",
-            "kind": "SubjectAccessReview",
-            "spec": {
-                "user": self.user,
-                "groups": self._groups,
-                "resourceAttributes": attributes,
-            },
+            "kind": "SelfSubjectAccessReview",
+            "spec": {"resourceAttributes": attributes},
         }
-        path = "/apis/authorization.k8s.io/v1/subjectaccessreviews"
-        return self._api.call("POST", path, body).accepted()["status"]["allowed"]
+        path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
+        answer = self._api.call("POST", path, body, user=self.user)
+        return answer.accepted()["status"]["allowed"]
+
+    def granted(self, rows, namespace):
+        """Those of the rows that it may."""
+        return {row for row in rows if self.may(*row[:3], namespace)}
 
 
 @pytest.fixture
@@ -106,8 +86,7 @@ def install(api, namespace, tmp_path_factory):
     made = []
 
     def installed(values):
-        documents = helm.documents(values, release=release, namespace=namespace)
-        for document in documents:
+        for document in helm.documents(values, release=release, namespace=namespace):
             if document["kind"] in PATHS:
                 place = document["metadata"].get("namespace", namespace)
                 path = PATHS[document["kind"]].format(place)
@@ -130,52 +109,80 @@ def wait_until(done):
         time.sleep(0.05)
 
 
-def asked(rights, table, namespace):
-    return {row: rights.may(*row, namespace) for row in table}
+def resources(api):
+    """Every "group/plural[/sub]" that the API server has, in its preferred versions."""
+    places = {"": "/api/v1"}
+    for group in api.call("GET", "/apis").accepted()["groups"]:
+        places[group["name"]] = f"/apis/{group['preferredVersion']['groupVersion']}"
+    return {
+        f"{group}/{entry['name']}"
+        for group, path in places.items()
+        for entry in api.call("GET", path).accepted()["resources"]
+    }
 
 
-def test_cluster_wide(install, namespace):
+def test_exactly_these_rights_of_all_that_there_are(api, crd, install, namespace):
+    """Every verb on every resource that discovery shows, subresources included."""
     rights = install({})
-    for place in (namespace, "default"):
-        assert [row for row, may in asked(rights, HERE, place).items() if not may] == []
-        assert [row for row, may in asked(rights, NOWHERE, place).items() if may] == []
-    assert rights.may("savedmodel.dev/savedmodeldeployments", "list", "", "")
+    shown = {(resource, verb, "") for resource in resources(api) for verb in VERBS}
+    assert len(shown) > 500
+    special = {(resource, verb, "") for resource in UNSHOWN for verb in SPECIAL}
+    everybody = {(resource, verb, "") for resource, verb in EVERYBODY}
+    whole = {row for row in allowed() | allowed(home=True) if not row[2]}
+    asked = shown | special | whole  # finalizers are a right, but no resource that is shown
+    assert rights.granted(asked, namespace) == whole | everybody
+
+
+@pytest.mark.parametrize("place", ["", "default", "its own"])
+def test_cluster_wide(install, namespace, place):
+    rights = install({})
+    where = namespace if place == "its own" else place
+    assert rights.granted(allowed(), where) == allowed()
+    denied = [row for row in DENIED if (row[0], row[1]) not in EVERYBODY]
+    assert len(denied) >= 30
+    assert rights.granted(denied, where) == set()
 
 
 def test_the_lease_in_its_own_namespace_only(install, namespace):
     rights = install({})
-    leases = "coordination.k8s.io/leases"
+    mine = allowed(home=True)
+    assert rights.granted(mine, namespace) == mine
+    for place in ("kube-system", "default", ""):
+        assert rights.granted(mine, place) == set()
     for verb in ("get", "update"):
-        assert rights.may(leases, verb, rights.lease, namespace)
-        assert not rights.may(leases, verb, "kube-scheduler", namespace)
-        assert not rights.may(leases, verb, rights.lease, "kube-system")
-    assert not rights.may(leases, "create", "", "kube-system")
-    assert not rights.may(leases, "list", "", namespace)
+        assert not rights.may("coordination.k8s.io/leases", verb, "kube-scheduler", namespace)
 
 
 def test_namespaced(install, namespace):
     rights = install({"watchNamespaces": [namespace]})
-    assert [row for row, may in asked(rights, HERE, namespace).items() if not may] == []
+    assert rights.granted(allowed(), namespace) == allowed()
     for place in ("default", ""):
-        assert [row for row, may in asked(rights, [*HERE, *NOWHERE], place).items() if may] == []
+        assert rights.granted([*allowed(), *DENIED], place) == set()
 
 
-def test_other_secret_names(install, namespace):
-    rights = install({"storageSecretNames": ["a", "b"]})
-    seen = {
-        n: rights.may("/secrets", "get", n, namespace) for n in ("a", "b", "savedmodel-storage", "")
+@pytest.mark.parametrize("names", [[], ["a", "b"]])
+def test_the_secrets_that_the_administrator_names_and_no_other(install, namespace, names):
+    rights = install({"storageSecretNames": names})
+    asked = ("a", "b", "savedmodel-storage", "")
+    assert [n for n in asked if rights.may("/secrets", "get", n, namespace)] == names
+
+
+def child_of(created):
+    """A ConfigMap that the object owns, as the operator writes one."""
+    owner = {
+        "apiVersion": created["apiVersion"],
+        "kind": created["kind"],
+        "name": created["metadata"]["name"],
+        "uid": created["metadata"]["uid"],
+        "controller": True,
+        "blockOwnerDeletion": True,
     }
-    assert seen == {"a": True, "b": True, "savedmodel-storage": False, "": False}
+    metadata = {"name": "child", "ownerReferences": [owner]}
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {"a": "1"}}
 
 
-def test_no_secret_names_no_secrets(install, namespace):
-    rights = install({"storageSecretNames": []})
-    assert not rights.may("/secrets", "get", "", namespace)
-    assert not rights.may("/secrets", "get", "savedmodel-storage", namespace)
-
-
-def test_the_life_of_a_child_needs_no_further_verb(api, install, models, namespace):
-    rights = install({})
+@pytest.fixture
+def created(api, models):
     model = {
         "apiVersion": "savedmodel.dev/v1alpha1",
         "kind": "SavedModelDeployment",
@@ -185,34 +192,33 @@ def test_the_life_of_a_child_needs_no_further_verb(api, install, models, namespa
             "serving": {"image": "tensorflow/serving:2.20.0"},
         },
     }
-    created = api.call("POST", models, model).accepted()
+    return api.call("POST", models, model).accepted()
+
+
+def test_the_life_of_a_child_needs_no_further_verb(api, install, created, namespace):
+    user = install({}).user
     path = f"/api/v1/namespaces/{namespace}/configmaps"
-    owner = {
-        "apiVersion": created["apiVersion"],
-        "kind": created["kind"],
-        "name": "flowers",
-        "uid": created["metadata"]["uid"],
-        "controller": True,
-        "blockOwnerDeletion": True,
-    }
-    child = {
-        "apiVersion": "v1",
-        "kind": "ConfigMap",
-        "metadata": {"name": "child", "ownerReferences": [owner]},
-        "data": {"a": "1"},
-    }
     query = {"fieldManager": "savedmodel-operator"}
-    made = api.call("POST", path, child, query, user=rights.user).accepted()
-    seen = {"resourceVersion": made["metadata"]["resourceVersion"], "uid": made["metadata"]["uid"]}
-    child["metadata"] |= seen
+    child = child_of(created)
+    made = api.call("POST", path, child, query, user=user).accepted()
+    child["metadata"] |= {key: made["metadata"][key] for key in ("resourceVersion", "uid")}
     child["data"] = {"a": "2"}
     force = {**query, "force": "true"}
-    changed = api.call("PATCH", f"{path}/child", child, force, APPLY, rights.user).accepted()
+    changed = api.call("PATCH", f"{path}/child", child, force, APPLY, user).accepted()
     assert changed["data"] == {"a": "2"}
     note = {"metadata": {"annotations": {"n": "1"}}}
-    api.call("PATCH", f"{path}/child", note, query, MERGE, rights.user).accepted()
+    api.call("PATCH", f"{path}/child", note, query, MERGE, user).accepted()
+    api.call("DELETE", f"{path}/child", user=user).accepted()
+
+
+def test_of_an_object_the_status_alone_is_written(api, install, models, created):
+    user = install({}).user
+    query = {"fieldManager": "savedmodel-operator"}
     status = {**created, "status": {"observedGeneration": 1, "phase": "Pending"}}
-    api.call("PUT", f"{models}/flowers/status", status, query, user=rights.user).accepted()
-    api.call("DELETE", f"{path}/child", user=rights.user).accepted()
-    refused = api.call("DELETE", f"{models}/flowers", user=rights.user)
+    api.call("PUT", f"{models}/flowers/status", status, query, user=user).accepted()
+    for method, body in (("DELETE", None), ("PUT", created)):
+        assert api.call(method, f"{models}/flowers", body, user=user).code == 403
+    patch = {"spec": {"suspend": True}}
+    refused = api.call("PATCH", f"{models}/flowers", patch, query, MERGE, user)
     assert refused.code == 403
+    assert CONTENT.partition("/")[2] in refused.message

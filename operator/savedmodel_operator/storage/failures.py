@@ -88,7 +88,7 @@ def _from_answer(access: Access, error: ClientError, key: str | None) -> Storage
         return StorageError(
             Reason.ObjectGone, f"an object of {access.where} was deleted: {_shown(key)}"
         )
-    if code in _REGION or status in (301, 302, 307, 308):
+    if code in _REGION or status in (301, 302, 303, 307, 308):
         return StorageError(
             Reason.Forbidden,
             f"{access.where} answers from another place: set {access.words.region} to the bucket's "

@@ -2,7 +2,7 @@
 
 The connection goes to an address that `guard` judged; Host header and TLS server name stay the
 host's own. No proxy of the environment is used (it would resolve the name again, elsewhere) and
-no redirect is followed (botocore asks urllib3 not to). A store is not trusted to behave: each
+no redirect is followed. A store is not trusted to behave: each
 exchange has a deadline, which ends it whatever it is waiting for, and an answer has a size. It
 must not decide what is allowed.
 """
@@ -94,6 +94,22 @@ def _guarded(base: type[Any], guard: EndpointGuard) -> type[Any]:
     return GuardedConnection
 
 
+def _pool(base: type[Any], connection: type[Any]) -> type[Any]:
+    """A pool of guarded connections that hands redirects out as answers.
+
+    botocore asks for no retries, which urllib3 takes to hold for redirects too, but on its way
+    there a 303 fails on botocore's headers.
+    """
+
+    class GuardedPool(base):  # type: ignore[misc]  # base is one of botocore's two classes
+        ConnectionCls = connection
+
+        def urlopen(self, *args: Any, **kwargs: Any) -> Any:
+            return super().urlopen(*args, **{**kwargs, "redirect": False})
+
+    return GuardedPool
+
+
 def _connect(connection: Any, guard: EndpointGuard) -> socket.socket:
     """Opens the socket of a urllib3 connection, in the way and with the errors of urllib3."""
     host = connection.host
@@ -145,14 +161,12 @@ class GuardedSession(_Session):  # type: ignore[misc]  # as above
         self._guard = guard
         self._ca_bundle = ca_bundle
         super().__init__(timeout=timeout, max_pool_connections=connections)
-        http = _guarded(awsrequest.AWSHTTPConnection, guard)
-        https = _guarded(awsrequest.AWSHTTPSConnection, guard)
         self._manager.pool_classes_by_scheme = {
-            "http": type(
-                "GuardedPool", (awsrequest.AWSHTTPConnectionPool,), {"ConnectionCls": http}
+            "http": _pool(
+                awsrequest.AWSHTTPConnectionPool, _guarded(awsrequest.AWSHTTPConnection, guard)
             ),
-            "https": type(
-                "GuardedTLSPool", (awsrequest.AWSHTTPSConnectionPool,), {"ConnectionCls": https}
+            "https": _pool(
+                awsrequest.AWSHTTPSConnectionPool, _guarded(awsrequest.AWSHTTPSConnection, guard)
             ),
         }
 

@@ -12,7 +12,6 @@ import re
 import threading
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Literal, Protocol
-from urllib.parse import urlsplit
 from weakref import WeakValueDictionary
 
 import boto3
@@ -58,6 +57,10 @@ _CHECKSUMS = (  # cheapest to verify over parallel ranges first
     ("sha256", "ChecksumSHA256"),
     ("sha1", "ChecksumSHA1"),
 )
+_ENDPOINT = re.compile(r"https?://(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:[0-9]{1,5})?/?")
+"""Narrower than a URL: of `http://a\\@b` two libraries see two hosts, and other letters than ASCII
+become these in more than one way. The host that is judged must be the one that is reached."""
+
 _making = threading.Lock()  # botocore sessions make clients one at a time
 _shared_session: boto3.session.Session | None = None
 _opened: WeakValueDictionary[tuple[Access, tuple[str, ...]], S3Store] = WeakValueDictionary()
@@ -77,10 +80,8 @@ def open_s3(access: Access, allowed_endpoints: Sequence[str] = ()) -> S3Store:
             f"{access.where} needs a key: name a Secret in spec.source.secretRef or set "
             "spec.source.anonymous for a public bucket",
         )
-    if access.endpoint is not None and urlsplit(access.endpoint).hostname is None:
-        raise StorageError(
-            Reason.InvalidSpec, "spec.source.endpoint must be a URL such as https://s3.example"
-        )
+    if access.endpoint is not None and not _ENDPOINT.fullmatch(access.endpoint):
+        raise _no_url()
     key = (access, tuple(allowed_endpoints))
     with _making:
         store = _opened.get(key)
@@ -94,8 +95,18 @@ def open_s3(access: Access, allowed_endpoints: Sequence[str] = ()) -> S3Store:
                 connections=CONNECTIONS,
                 ca_bundle=access.ca_bundle,
             )
-            _opened[key] = store = S3Store(access, make_client(access, session), session)
+            try:
+                client = make_client(access, session)
+            except ValueError as error:  # botocore's idea of a host is narrower still
+                raise _no_url() from error
+            _opened[key] = store = S3Store(access, client, session)
         return store
+
+
+def _no_url() -> StorageError:
+    return StorageError(
+        Reason.InvalidSpec, "spec.source.endpoint must be a URL such as https://s3.example"
+    )
 
 
 def _session() -> boto3.session.Session:
