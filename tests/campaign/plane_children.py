@@ -16,7 +16,7 @@ from story_of_objects import Moment, Stories
 from lab.objects import Step
 
 Key = tuple[str, str]
-SLOW = 180.0
+SLOW = 300.0
 """Seconds for a rollout on a machine that has much else to do."""
 
 _KINDS = {
