@@ -158,6 +158,16 @@ ANALYSIS: dict[str, Case] = {
         },
         ("must be http(s)://HOST[:PORT] with at most a path",),
     ),
+    "token in clear": (
+        {
+            "spec.rollout.steps": [STEP],
+            "spec.rollout.analysis": {
+                **PROMETHEUS,
+                "prometheus": {"address": "http://p:9090", "secretRef": {"name": "prometheus"}},
+            },
+        },
+        ("a token is sent, and a certificate judged, over https only: write https://",),
+    ),
     "rate as a bare number": (
         {"spec.rollout.steps": [STEP], "spec.rollout.analysis": {"maxServerErrorRate": "1"}},
         ('must be a percentage from "0%" to "100%"',),

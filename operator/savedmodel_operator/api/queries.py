@@ -13,7 +13,7 @@ from typing import Annotated
 from msgspec import Meta
 
 from savedmodel_operator.api.golden import RequestName
-from savedmodel_operator.api.scalars import Base, cel
+from savedmodel_operator.api.scalars import Base, ConfigMapKey, LocalObjectReference, cel
 
 VARIABLES = (
     "name",
@@ -45,6 +45,14 @@ _VARIABLES = cel(
 class Prometheus(Base, frozen=True):
     """Where the queries are sent."""
 
+    RULES = (
+        (
+            "!(has(self.secretRef) || has(self.caBundle)) || self.address.startsWith('https://')",
+            "a token is sent, and a certificate judged, over https only: write https:// in address, "
+            "or leave secretRef and caBundle out",
+        ),
+    )
+
     address: Annotated[
         str,
         Meta(
@@ -60,6 +68,22 @@ class Prometheus(Base, frozen=True):
             ),
         ),
     ]
+    secret_ref: (
+        Annotated[
+            LocalObjectReference,
+            Meta(
+                description="Secret with token, which is sent as a bearer token. One of the names in "
+                "the chart value storageSecretNames."
+            ),
+        ]
+        | None
+    ) = None
+    ca_bundle: (
+        Annotated[
+            ConfigMapKey, Meta(description="PEM certificates that the server's certificate needs.")
+        ]
+        | None
+    ) = None
 
 
 class Query(Base, frozen=True):

@@ -63,6 +63,9 @@ FIELD_WORDS: Mapping[str, str] = {
     "spec.source.caBundle.configMap": "Name of the ConfigMap.",
     "spec.source.caBundle.key": "Key in it that holds the PEM certificates.",
     "spec.source.secretRef.name": "Name of the Secret.",
+    "spec.rollout.analysis.prometheus.caBundle.configMap": "Name of the ConfigMap.",
+    "spec.rollout.analysis.prometheus.caBundle.key": "Key in it that holds the PEM certificates.",
+    "spec.rollout.analysis.prometheus.secretRef.name": "Name of the Secret.",
     "spec.serving": (
         "How a version is run. A change of anything but replicas and autoscaling is a new "
         "revision, rolled out like a new version."

@@ -1,8 +1,8 @@
-"""What is needed to open a bucket: the source's words plus its Secret and CA bundle.
+"""What is needed to open a bucket, or to ask a Prometheus: its words plus its Secret and CA bundle.
 
-Reads by name, only when a source is new, changed or failed; nothing is watched (RBAC has no list
-on secrets, and an idle operator reads nothing). Refusals become StorageErrors that say which
-object and what to do.
+Reads by name, only when a source is new, changed or failed, and before a round of queries; nothing
+is watched (RBAC has no list on secrets, and an idle operator reads nothing). Refusals become
+StorageErrors that say which object and what to do.
 """
 
 from __future__ import annotations
@@ -13,15 +13,19 @@ from collections.abc import Mapping
 from typing import Any
 
 from savedmodel_operator import errors
+from savedmodel_operator.api.queries import Prometheus
 from savedmodel_operator.api.reasons import Reason
 from savedmodel_operator.api.types import ConfigMapKey, Source
 from savedmodel_operator.cluster.client import Client
 from savedmodel_operator.cluster.kinds import CONFIG_MAP, SECRET
+from savedmodel_operator.observe.prometheus import Server
 from savedmodel_operator.storage.base import Access, Credentials, StorageError
 
 KEY_ID = "AWS_ACCESS_KEY_ID"
 SECRET_KEY = "AWS_SECRET_ACCESS_KEY"  # noqa: S105 - the name of a field
 TOKEN = "AWS_SESSION_TOKEN"  # noqa: S105 - the name of a field
+BEARER = "token"
+"""As in the Secrets that Kubernetes fills for a ServiceAccount."""
 
 
 def split_uri(uri: str) -> tuple[str, str]:
@@ -59,23 +63,42 @@ class AccessReader:
             secret=secret,
         )
 
-    async def _credentials(self, namespace: str, name: str) -> Credentials:
+    async def read_prometheus(self, namespace: str, wanted: Prometheus) -> Server:
+        """Raises StorageError as `read` does."""
+        token = ca_bundle = None
+        if wanted.secret_ref is not None:
+            name = wanted.secret_ref.name
+            token = _text(await self._secret(namespace, name, BEARER), BEARER)
+            if not (token.isascii() and token.isprintable() and " " not in token):
+                text = f"Secret {name} has no token of one line under {BEARER}: mend it"
+                raise StorageError(Reason.SecretMissing, text)
+        if wanted.ca_bundle is not None:
+            ca_bundle = (await self._ca_bundle(namespace, wanted.ca_bundle)).decode()
+        return Server(wanted.address, token, ca_bundle)
+
+    async def _secret(self, namespace: str, name: str, *keys: str) -> Mapping[str, Any]:
+        """Its data, with these keys."""
         try:
             data = (await self._client.get(SECRET, namespace, name)).get("data") or {}
         except errors.NotFound:
             raise StorageError(
                 Reason.SecretMissing,
-                f"Secret {name} is not there: create it with {KEY_ID} and {SECRET_KEY}",
+                f"Secret {name} is not there: create it with {' and '.join(keys)}",
             ) from None
         except errors.Forbidden:
             raise StorageError(Reason.SecretNotPermitted, self._not_permitted(name)) from None
         except errors.ApiError as error:
             raise _unanswered(f"Secret {name}", error) from error
-        missing = [key for key in (KEY_ID, SECRET_KEY) if not _text(data, key)]
+        missing = [key for key in keys if not _text(data, key)]
         if missing:
             raise StorageError(
                 Reason.SecretMissing, f"Secret {name} lacks {' and '.join(missing)}: add it"
             )
+        found: Mapping[str, Any] = data
+        return found
+
+    async def _credentials(self, namespace: str, name: str) -> Credentials:
+        data = await self._secret(namespace, name, KEY_ID, SECRET_KEY)
         return Credentials(_text(data, KEY_ID), _text(data, SECRET_KEY), _text(data, TOKEN) or None)
 
     def _not_permitted(self, name: str) -> str:

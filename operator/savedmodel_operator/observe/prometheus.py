@@ -1,9 +1,10 @@
 """Asks a Prometheus one query at one moment and makes one number of what comes back.
 
 The address is a tenant's word: only hosts that the administrator listed are asked, their addresses
-are judged by `storage.guard`, and the connection goes to a judged one. No redirects, no proxy;
-bounded in time and size. No word of a body is passed on, but the few error types of Prometheus'
-HTTP API. Must not judge numbers and must not raise for what a server does.
+are judged by `storage.guard`, and the connection goes to a judged one. No redirects, no proxy, no
+cookies; a token goes over https only. Bounded in time and size. No word of a body is passed on, but
+the few error types of Prometheus' HTTP API. Must not judge numbers and must not raise for what a
+server does.
 """
 
 from __future__ import annotations
@@ -13,7 +14,10 @@ import ipaddress
 import json
 import math
 import socket
+import ssl
 from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -32,7 +36,17 @@ PATH = "/api/v1/query"
 ERROR_TYPES = frozenset(
     {"timeout", "canceled", "execution", "bad_data", "internal", "unavailable", "not_found"}
 )
+_PROVE = "its certificate is not trusted; rollout.analysis.prometheus.caBundle names what proves it"
 _ALLOW = "the administrator can list it in the chart value prometheus.allowedAddresses"
+
+
+@dataclass(frozen=True)
+class Server:
+    """Whom to ask. `token`: sent as a bearer token; `ca_bundle`: PEM, instead of the system's."""
+
+    address: str
+    token: str | None = field(default=None, repr=False)
+    ca_bundle: str | None = field(default=None, repr=False)
 
 
 class _Resolver(AbstractResolver):
@@ -73,20 +87,24 @@ class PrometheusClient:
         self._patience = patience
         self._session: aiohttp.ClientSession | None = None
 
-    async def ask(self, address: str, query: str) -> Answer:
+    async def ask(self, server: Server, query: str) -> Answer:
         """The answer of now. Never raises."""
         try:
-            host, port = _place(address)
+            host, port = _place(server.address)
+            if server.token is not None and not server.address.startswith("https://"):
+                return Answer(trouble="a token is sent over https only")
             if not self._guard.listed(host, port):
                 return Answer(trouble=f"{host} is no address that the operator may ask; {_ALLOW}")
             _check_literal(self._guard, host, port)
-            return await self._ask(address, query)
+            return await self._ask(server, query)
         except EndpointRefusedError as error:
             return Answer(trouble=f"{error}, which the operator must not ask")
         except TimeoutError:
             return Answer(trouble=f"no whole answer within {self._patience:g} s")
         except aiohttp.ClientConnectorDNSError:
             return Answer(trouble=f"the name {host} cannot be resolved")
+        except (aiohttp.ClientSSLError, ssl.SSLError):
+            return Answer(trouble=_PROVE)
         except (aiohttp.ClientError, OSError):
             return Answer(trouble=f"{host}:{port} cannot be reached")
         except ValueError:
@@ -97,12 +115,18 @@ class PrometheusClient:
         if self._session is not None:
             await self._session.close()
 
-    async def _ask(self, address: str, query: str) -> Answer:
-        url = address.rstrip("/") + PATH
+    async def _ask(self, server: Server, query: str) -> Answer:
+        url = server.address.rstrip("/") + PATH
+        headers = {"Authorization": f"Bearer {server.token}"} if server.token else {}
         params = {"query": query, "timeout": f"{self._patience:g}s"}
         session = self._get_session()
         async with session.get(
-            url, params=params, timeout=self._timeout, allow_redirects=False
+            url,
+            params=params,
+            headers=headers,
+            timeout=self._timeout,
+            allow_redirects=False,
+            ssl=_trust(server.ca_bundle) if server.ca_bundle else True,
         ) as response:
             body = bytearray()
             async for chunk in response.content.iter_any():
@@ -117,9 +141,16 @@ class PrometheusClient:
                 connector=aiohttp.TCPConnector(
                     resolver=_Resolver(self._guard), use_dns_cache=False, limit=32
                 ),
+                cookie_jar=aiohttp.DummyCookieJar(),  # one tenant's would reach another's server
                 trust_env=False,
             )
         return self._session
+
+
+@lru_cache(maxsize=16)
+def _trust(ca_bundle: str) -> ssl.SSLContext:
+    """Kept, because connections are shared by context. Raises ssl.SSLError."""
+    return ssl.create_default_context(cadata=ca_bundle)
 
 
 def _place(address: str) -> tuple[str, int]:

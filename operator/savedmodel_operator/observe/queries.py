@@ -14,34 +14,41 @@ from dataclasses import dataclass, field
 
 from savedmodel_operator.analysis.queries import Answer
 from savedmodel_operator.api.parse import Meta
-from savedmodel_operator.api.queries import fill
+from savedmodel_operator.api.queries import Prometheus, fill
 from savedmodel_operator.api.types import Spec
 from savedmodel_operator.cluster.cache import Owner
 from savedmodel_operator.observe.counters import Subject, subject_of
+from savedmodel_operator.observe.prometheus import Server
 from savedmodel_operator.observe.watches import Watches
 from savedmodel_operator.plan.snapshot import QueriesView
+from savedmodel_operator.storage.base import StorageError
 
 AT_ONCE = 16
 """Queries of all objects that are open at the same time."""
 
 STALE = "its answer is as old as at the look before"
 
-Ask = Callable[[str, str], Awaitable[Answer]]
-"""(address, PromQL) → the answer. Never raises."""
+Open = Callable[[str, Prometheus], Awaitable[Server]]
+"""(namespace, the spec's words) → whom to ask. Raises StorageError."""
+
+Ask = Callable[[Server, str], Awaitable[Answer]]
+"""(server, PromQL) → the answer. Never raises."""
 
 
 @dataclass(frozen=True)
 class Inquiry:
-    """Whom to ask what: the subject of `counters`, an address, and (name, PromQL) of each query."""
+    """Whom to ask what: the subject of `counters`, a server, and (name, PromQL) of each query."""
 
     about: Subject
-    address: str
+    namespace: str
+    prometheus: Prometheus
     queries: tuple[tuple[str, str], ...]
 
 
 @dataclass
 class _Watch:
     subject: Inquiry
+    open: Open
     ask: Ask
     now: Callable[[], float]
     begun: bool = False
@@ -57,12 +64,19 @@ class _Watch:
         if not self.begun:
             self.begun = True
             return False
-        names = [name for name, _ in self.subject.queries]
-        asked = (self.ask(self.subject.address, text) for _, text in self.subject.queries)
-        found = zip(names, await asyncio.gather(*asked), strict=True)
-        self.answers = {name: self._fresh(name, answer) for name, answer in found}
+        found = await self._round()
+        self.answers = {name: self._fresh(name, answer) for name, answer in found.items()}
         self.asked_at = self.now()
         return True
+
+    async def _round(self) -> Mapping[str, Answer]:
+        names = [name for name, _ in self.subject.queries]
+        try:  # each time: a token may be replaced within a step
+            server = await self.open(self.subject.namespace, self.subject.prometheus)
+        except StorageError as error:
+            return dict.fromkeys(names, Answer(trouble=error.message))
+        asked = (self.ask(server, text) for _, text in self.subject.queries)
+        return dict(zip(names, await asyncio.gather(*asked), strict=True))
 
     def _fresh(self, name: str, answer: Answer) -> Answer:
         if answer.value is None:
@@ -87,8 +101,9 @@ class Queries:
     """The inquiries of all objects."""
 
     def __init__(
-        self, ask: Ask, now: Callable[[], float], changed: Callable[[Owner], None]
+        self, open_: Open, ask: Ask, now: Callable[[], float], changed: Callable[[Owner], None]
     ) -> None:
+        self._open = open_
         self._ask = ask
         self._now = now
         self._turn = asyncio.Semaphore(AT_ONCE)
@@ -99,7 +114,7 @@ class Queries:
         if inquiry is None:
             self.forget(owner)
             return None
-        return self._watches.hold(owner, _Watch(inquiry, self._one, self._now)).view()
+        return self._watches.hold(owner, _Watch(inquiry, self._open, self._one, self._now)).view()
 
     def forget(self, owner: Owner) -> None:
         """The object, its candidate or its step is gone."""
@@ -109,9 +124,9 @@ class Queries:
         """Stops asking."""
         self._watches.close()
 
-    async def _one(self, address: str, query: str) -> Answer:
+    async def _one(self, server: Server, query: str) -> Answer:
         async with self._turn:
-            return await self._ask(address, query)
+            return await self._ask(server, query)
 
 
 def inquiry_of(meta: Meta, spec: Spec) -> Inquiry | None:
@@ -129,7 +144,7 @@ def inquiry_of(meta: Meta, spec: Spec) -> Inquiry | None:
         "stable.version": _number(meta, "stable"),
     }
     queries = tuple((q.name, fill(q.query, values)) for q in asked.queries)
-    return Inquiry(about, asked.prometheus.address, queries)
+    return Inquiry(about, meta.namespace, asked.prometheus, queries)
 
 
 def _number(meta: Meta, role: str) -> str:

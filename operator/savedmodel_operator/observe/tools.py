@@ -42,6 +42,7 @@ def make_observer(
 ) -> Observer:
     """The observer of a process. executor: the bounded pool that buckets are read in."""
     pods, files = PodClient(), GoldenReader(client)
+    access = AccessReader(client, settings.storage_secret_names)
     prometheus = PrometheusClient(EndpointGuard(settings.allowed_prometheus))
     return Observer(
         objects=objects,
@@ -49,7 +50,7 @@ def make_observer(
         clock=client.clock,
         sources=Sources(
             Tools(
-                access=AccessReader(client, settings.storage_secret_names),
+                access=access,
                 open_store=partial(_open_store, settings),
                 discover=_discover,
                 executor=executor,
@@ -62,7 +63,7 @@ def make_observer(
         live=LiveChecks(CandidateCheck(pods, files).check, changed),
         golden=GoldenWatcher(files, changed),
         counters=Counters(pods.count, client.clock.now, changed),
-        queries=Queries(prometheus.ask, client.clock.now, changed),
+        queries=Queries(access.read_prometheus, prometheus.ask, client.clock.now, changed),
         settings=settings.for_plans,
         pods=pods,
         prometheus=prometheus,

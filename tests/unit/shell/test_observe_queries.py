@@ -11,8 +11,11 @@ from savedmodel_operator.analysis.queries import Answer
 from savedmodel_operator.api.analysis import Analysis
 from savedmodel_operator.api.parse import Meta
 from savedmodel_operator.api.queries import Prometheus, Query
+from savedmodel_operator.api.reasons import Reason
 from savedmodel_operator.api.types import Rollout, Serving, Source, Spec
+from savedmodel_operator.observe.prometheus import Server as Door
 from savedmodel_operator.observe.queries import AT_ONCE, STALE, Queries, inquiry_of
+from savedmodel_operator.storage.base import StorageError
 
 KEY = ("shop", "flowers")
 STATUS = {
@@ -42,14 +45,22 @@ class Server:
         self.changes: list[float] = []
         self.open = self.most = 0
         self.loop = asyncio.get_running_loop()
-        self.queries = Queries(self.ask, lambda: 1000 + self.loop.time(), self.changed)
+        self.refusal = ""
+        self.queries = Queries(self.enter, self.ask, lambda: 1000 + self.loop.time(), self.changed)
 
     def changed(self, owner: tuple[str, str]) -> None:
         assert owner == KEY
         self.changes.append(self.loop.time())
 
-    async def ask(self, address: str, query: str) -> Answer:
-        self.asked.append((round(self.loop.time()), address, query))
+    async def enter(self, namespace: str, wanted: Prometheus) -> Door:
+        assert namespace == KEY[0]
+        if self.refusal:
+            raise StorageError(Reason.SecretMissing, self.refusal)
+        return Door(wanted.address, "a token")
+
+    async def ask(self, server: Door, query: str) -> Answer:
+        assert server.token == "a token"
+        self.asked.append((round(self.loop.time()), server.address, query))
         self.open += 1
         self.most = max(self.most, self.open)
         await asyncio.sleep(0.5)
@@ -64,7 +75,7 @@ def test_variables_are_filled_in() -> None:
     )
     assert found is not None
     assert found.queries == (("q", "flowers shop Flo.w flowers-v8-0 8flowers-v7-07"),)
-    assert found.address == "http://p:9090"
+    assert found.prometheus.address == "http://p:9090"
 
 
 def test_only_a_candidate_with_requests_is_asked_about() -> None:
@@ -137,4 +148,22 @@ async def test_few_at_once() -> None:
     server.queries.view(KEY, inquiry_of(META, spec(*many)))
     await asyncio.sleep(15)
     assert server.most == AT_ONCE
+    server.queries.close()
+
+
+@pytest.mark.looptime
+async def test_who_is_not_let_in_asks_nothing_and_tries_again() -> None:
+    server, inquiry = Server(), inquiry_of(META, spec())
+    server.refusal = "Secret prometheus is not there"
+    server.queries.view(KEY, inquiry)
+    await asyncio.sleep(11)
+    view = server.queries.view(KEY, inquiry)
+    assert view is not None
+    assert view.answers == dict.fromkeys("ab", Answer(trouble=server.refusal))
+    assert server.asked == []
+    server.refusal = ""
+    await asyncio.sleep(11)
+    view = server.queries.view(KEY, inquiry)
+    assert view is not None
+    assert [a.value for a in view.answers.values()] == [1.0, 1.0]
     server.queries.close()

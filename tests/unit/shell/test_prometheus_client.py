@@ -14,7 +14,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from savedmodel_operator.analysis.queries import Answer
-from savedmodel_operator.observe.prometheus import ERROR_TYPES, MAX_BYTES, PrometheusClient, read
+from savedmodel_operator.observe.prometheus import (
+    ERROR_TYPES,
+    MAX_BYTES,
+    PrometheusClient,
+    Server,
+    read,
+)
 from savedmodel_operator.storage.guard import EndpointGuard
 
 IP = "127.77.10.1"
@@ -49,7 +55,7 @@ def resolver(host: str, port: int) -> list[tuple[int, tuple[Any, ...]]]:
 async def ask(address: str, *allowed: str, query: str = "up", patience: float = 5.0) -> Answer:
     client = PrometheusClient(EndpointGuard(allowed or (IP,), resolver=resolver), patience)
     try:
-        return await client.ask(address, query)
+        return await client.ask(Server(address), query)
     finally:
         await client.close()
 

@@ -11,6 +11,7 @@ from savedmodel_operator.apply import Applier
 from savedmodel_operator.cluster.cache import ChildCache
 from savedmodel_operator.cluster.objects import ObjectCache
 from savedmodel_operator.handlers import Transport
+from savedmodel_operator.observe.access import AccessReader
 from savedmodel_operator.observe.candidate import CandidateCheck
 from savedmodel_operator.observe.counters import Counters
 from savedmodel_operator.observe.golden import GoldenReader, GoldenWatcher
@@ -94,7 +95,12 @@ class Operator:
             live=LiveChecks(CandidateCheck(PodClient(), files).check, lambda _: None),
             golden=GoldenWatcher(files, lambda _: None),
             counters=Counters(PodClient().count, self.server.clock.now, lambda _: None),
-            queries=Queries(prometheus.ask, self.server.clock.now, lambda _: None),
+            queries=Queries(
+                AccessReader(client, ()).read_prometheus,
+                prometheus.ask,
+                self.server.clock.now,
+                lambda _: None,
+            ),
             prometheus=prometheus,
             settings=Settings("operator:1", "envoy:1"),
             pods=PodClient(),
