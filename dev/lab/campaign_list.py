@@ -1,7 +1,7 @@
 """Which faults the campaign is about: their ids, and those that no case plays, each with its reason.
 
-Groups A to G are the product's list of faults, H is the data plane under stress and I the operator
-under stress; these two may have any number of cases. Must not know how a case is played.
+Groups A to G are the product's list of faults; H is the data plane under stress, I the operator under
+stress and S security: these three may have any number of cases. Must not know how a case is played.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ GROUPS = {
     "G": "scale and time",
     "H": "data plane under stress",
     "I": "operator under stress",
+    "S": "security",
 }
 
 _COUNTS = {"A": 12, "B": 10, "C": 17, "D": 11, "E": 8, "F": 16, "G": 6}
