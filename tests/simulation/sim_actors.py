@@ -162,6 +162,7 @@ class Routers:
         self.carried: dict[str, Carried] = {}
         self.changes = 0  # of anything carried
         self.stuck: set[str] = set()  # pods that take no configuration any more
+        self._found: tuple[object, list[dict[str, Any]]] = (None, [])
 
     def is_warm(self, name: str) -> bool:
         """Whether this Envoy asked DNS once for each cluster; before that it is not ready."""
@@ -169,12 +170,13 @@ class Routers:
         return carried is not None and carried.members.keys() >= carried.weights.keys()
 
     def pods(self) -> list[dict[str, Any]]:
-        """All router pods."""
-        return [
-            p
-            for p in self.world.api.of_kind("Pod")
-            if p["metadata"]["labels"].get(names.LABEL_COMPONENT) == names.COMPONENT_ROUTER
-        ]
+        """All router pods. Not to be changed."""
+        listed = self.world.api.of_kind("Pod")
+        if self._found[0] is not listed:
+            label, router = names.LABEL_COMPONENT, names.COMPONENT_ROUTER
+            ours = [p for p in listed if p["metadata"]["labels"].get(label) == router]
+            self._found = (listed, ours)
+        return self._found[1]
 
     def answers(self, asked: bool) -> tuple[RouterPodView, ...]:
         """What the operator knows of each; nothing until this process has asked them."""

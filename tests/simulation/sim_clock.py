@@ -22,8 +22,10 @@ class Clock:
         self.heap: list[tuple[float, int, Callable[[], None]]] = []
         self.serial = 0
         self.transcript: list[str] = []
-        self.invariants: list[Callable[[Any], None]] = []
+        self.invariants: list[Callable[[Any], None]] = []  # about the world as it is
+        self.duties: list[Callable[[Any], None]] = []  # about time and the operator's next look
         self._checked: tuple[object, ...] = ()
+        self._looked: tuple[object, ...] = ()
         self._known: dict[str, Any] = {}
 
     def after(self, low: float, high: float, what: Callable[[], None]) -> None:
@@ -51,14 +53,22 @@ class Clock:
         self.run(lambda: self.now >= end)
 
     def marks(self) -> tuple[object, ...]:
-        """What changes whenever anything changes that an invariant may look at, but the time."""
+        """What changes whenever anything changes that an invariant may look at."""
+        return ()
+
+    def looks(self) -> tuple[object, ...]:
+        """What else changes of what a duty looks at, but the time."""
         return (len(self.transcript),)
 
     def _check(self) -> None:
-        marks = self.marks()
+        marks, looks = self.marks(), self.looks()
         if marks != self._checked:
-            self._checked, self._known = marks, {}
-            for check in self.invariants:
+            self._checked, self._looked, self._known = marks, looks, {}
+            for check in (*self.invariants, *self.duties):
+                check(self)
+        elif looks != self._looked:
+            self._looked = looks
+            for check in self.duties:
                 check(self)
 
     def once(self, what: str, find: Callable[[Any], Any]) -> Any:

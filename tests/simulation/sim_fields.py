@@ -9,6 +9,7 @@ Neighbours: `sim_api` calls it. Must not know any kind.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from typing import Any
 
 from savedmodel_operator.workload.drift import KEYS
@@ -128,6 +129,7 @@ def updated(
     return {m: paths for m, paths in found.items() if paths}
 
 
+@lru_cache(maxsize=4096)
 def words(path: Path) -> str:
     """As the shell shows a path."""
     text = ""

@@ -147,6 +147,7 @@ def deletion(world: World) -> None:
     world.publish(version(2), version(1))
     world.run(lambda: world.status.get("candidate", {}).get("weight") == 10)
     world.invariants.clear()
+    world.duties.clear()
     world.down = True
     world.api.delete(OWNER)
     world.start()

@@ -79,8 +79,13 @@ class Shell(Clock):
         self._parsed: tuple[Any, Spec] | None = None
 
     def marks(self) -> tuple[object, ...]:
-        """What changes whenever anything does."""
-        return (self.api.revision, self.routers.changes, len(self.transcript), self.next_cycle)
+        """What changes whenever an object, a router, the bucket or the process does."""
+        bucket = (self.bucket.versions, self.bucket.readable, self.bucket.versioned)
+        return (self.api.revision, self.routers.changes, self.turn, self.down, bucket)
+
+    def looks(self) -> tuple[object, ...]:
+        """What changes with each of the operator's cycles, too."""
+        return (len(self.transcript), self.next_cycle)
 
     # what it hears
 
@@ -311,7 +316,7 @@ class Shell(Clock):
             status=owner["status"],
             source=self._source(owner["status"]),
             settings=SETTINGS,
-            objects={key: self._observed(key) for key in self.cache if key != OWNER},
+            objects=self._children(),
             router=RouterView(self.routers.answers(self.routers_asked)),
             live=self._live_verdicts(),
             golden=self.golden,
@@ -330,16 +335,21 @@ class Shell(Clock):
             return SourceView(Reason.SourcePending, "not listed yet")
         return self.bucket.look(self, status)
 
-    def _observed(self, key: Key) -> Observed:
-        """As the shell's cache hands it out: the same object until it changes."""
-        body = self.cache[key]
-        held = self.seen.get(key)
-        if held is None or held.body is not body:
-            meta = body["metadata"]
-            managers = self.api.managers(key) if key[0] == "Deployment" else {}
-            held = Observed(key[0], key[1], meta["uid"], meta["resourceVersion"], body, managers)
-            self.seen[key] = held
-        return held
+    def _children(self) -> dict[Key, Observed]:
+        """As the shell's cache hands them out: the same object until it changes."""
+        found = {}
+        for key, body in self.cache.items():
+            held = self.seen.get(key)
+            if held is None or held.body is not body:
+                held = self.seen[key] = self._observed(key, body)
+            found[key] = held
+        del found[OWNER]
+        return found
+
+    def _observed(self, key: Key, body: dict[str, Any]) -> Observed:
+        meta = body["metadata"]
+        managers = self.api.managers(key) if key[0] == "Deployment" else {}
+        return Observed(key[0], key[1], meta["uid"], meta["resourceVersion"], body, managers)
 
     def _live_verdicts(self) -> dict[str, Verdict]:
         """Live checks of every revision with a ready pod: what the server says of itself."""

@@ -194,6 +194,7 @@ def spoil(spec: Mapping[str, Any], chance: random.Random) -> dict[str, Any]:
 def spec_chain(world: World) -> None:
     """Twenty specs, a quarter of them invalid, at any moment of each other's rollouts, ending in a
     good one: invalid ones change nothing, and in the end the good one serves."""
+    world.duties.clear()
     world.invariants[:] = [
         weights_sum,
         clients_answered,

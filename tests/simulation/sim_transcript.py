@@ -118,7 +118,7 @@ def page(name: str) -> str:
     """The story as Markdown."""
     world, recorder, story = make(SEED), Recorder(), EVERY[name]
     watch(world)
-    world.invariants.append(recorder)
+    world.duties.append(recorder)
     story(world)
     quiesces(world)
     title = name.replace("_", " ").capitalize()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Any
 
 from savedmodel_operator.api import names
@@ -66,13 +67,11 @@ class World(Shell):
 
     def read_weights(self, marks: Mapping[str, str]) -> Mapping[str, int]:
         """The weights of a written route."""
-        found: Mapping[str, int] = json.loads(marks[names.ANNOTATION_ROUTE])["weights"]
-        return found
+        return _route(marks[names.ANNOTATION_ROUTE])["weights"]
 
     def read_mirror(self, marks: Mapping[str, str]) -> Mapping[str, int]:
         """Who gets copies by a written route."""
-        found: Mapping[str, int] = json.loads(marks[names.ANNOTATION_ROUTE]).get("mirror", {})
-        return found
+        return _route(marks[names.ANNOTATION_ROUTE]).get("mirror", {})
 
     # what stories ask and do
 
@@ -122,6 +121,12 @@ class World(Shell):
         self.api.edit(
             OWNER, lambda b: b["metadata"]["annotations"].update({names.ANNOTATION_ACTION: text})
         )
+
+
+@lru_cache(maxsize=1024)
+def _route(text: str) -> Mapping[str, Mapping[str, int]]:
+    found: Mapping[str, Mapping[str, int]] = json.loads(text)
+    return found
 
 
 def _changed(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
