@@ -12,7 +12,13 @@ import pytest
 import pytest_asyncio
 from aiohttp import web
 
-from savedmodel_operator.traffic.router import CONNECTIONS, MAX_BYTES, parse_members, probe
+from savedmodel_operator.traffic.router import (
+    BURSTS,
+    CONNECTIONS,
+    MAX_BYTES,
+    parse_members,
+    probe,
+)
 from savedmodel_operator.workload.envoy import Backend, RoutePlan, config_hash
 from traffic.backends import running_servers
 from traffic.envoy_lab import running_envoy, take_address, wait_for
@@ -104,6 +110,42 @@ async def test_a_table_counts_once_every_worker_has_it(session: aiohttp.ClientSe
     tables = itertools.repeat("b" * 16)
     assert (await probe(session, address)).revision == "b" * 16
     await runner.cleanup()
+
+
+async def test_many_routers_are_asked_a_few_at_a_time() -> None:
+    """After a restart all routers of all objects are asked; together they must not be a flood."""
+    under_way: set[int] = set()
+    most = 0
+
+    async def begin(_session: object, context: object, _params: object) -> None:
+        nonlocal most
+        under_way.add(id(context))
+        most = max(most, len(under_way))
+
+    async def end(_session: object, context: object, _params: object) -> None:
+        under_way.discard(id(context))
+
+    trace = aiohttp.TraceConfig()
+    trace.on_request_start.append(begin)
+    trace.on_request_end.append(end)
+    trace.on_request_exception.append(end)
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        return web.Response(text="b" * 16)
+
+    app = web.Application()
+    app.router.add_get("/_revision", answer)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    addresses = [take_address() for _ in range(40)]
+    for address in addresses:
+        await web.TCPSite(runner, address, 8501).start()
+    turn = asyncio.Semaphore(BURSTS)
+    async with aiohttp.ClientSession(trace_configs=[trace]) as session:
+        await asyncio.gather(*(probe(session, address, turn) for address in addresses))
+    await runner.cleanup()
+    # One on each statistics port as well, which nobody listens on here.
+    assert CONNECTIONS < most <= BURSTS * CONNECTIONS + 2 * len(addresses)
 
 
 async def _silent(request: web.Request) -> web.StreamResponse:

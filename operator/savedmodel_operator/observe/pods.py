@@ -6,6 +6,7 @@ planner and not an error. It must not judge what it hears: `gate` and `plan` do.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 
 import aiohttp
@@ -32,10 +33,11 @@ class PodClient:
 
     def __init__(self) -> None:
         self._session: aiohttp.ClientSession | None = None
+        self._bursts = asyncio.Semaphore(router.BURSTS)
 
     async def probe(self, pod_ip: str) -> Answer:
         """What a router pod carries."""
-        return await router.probe(self._get_session(), pod_ip)
+        return await router.probe(self._get_session(), pod_ip, self._bursts)
 
     async def count(self, subject: Subject, place: Place) -> Mapping[str, Counts] | None:
         """What a router pod counted for these revisions, or a model pod for its own."""

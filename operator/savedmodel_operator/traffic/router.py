@@ -14,6 +14,7 @@ import asyncio
 import json
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Any
 
 import aiohttp
@@ -31,23 +32,35 @@ CONNECTIONS = 24
 """Chance that one of n workers is asked by none: at most n x (1 - 1/n)^24, 1.2e-7 for 2 of them.
 Missed, it is behind by one turn of its event loop."""
 
+BURSTS = 4
+"""Pods that are asked on many connections at the same time. After a restart every router of every
+object is asked: 1,000 at once would be 24,000 connections, of which most run into their time limit
+and are made again. An answer takes milliseconds, so four are as quick; a silent pod holds no place,
+because one connection is tried first."""
+
 _HASH = re.compile(r"[0-9a-f]{16}")
+Turn = AbstractAsyncContextManager[None]
 _FAULTS = (aiohttp.ClientError, TimeoutError, OSError, ValueError)
 
 
-async def probe(session: aiohttp.ClientSession, pod_ip: str) -> Answer:
-    """What one router pod answers within two seconds; (None, {}) where it does not."""
+async def probe(session: aiohttp.ClientSession, pod_ip: str, turn: Turn | None = None) -> Answer:
+    """What one router pod answers within two seconds of its turn; (None, {}) where it does not.
+
+    turn: shared by all probes, a semaphore of `BURSTS`.
+    """
     revision, members = await asyncio.gather(
-        _ask_every_worker(session, pod_ip), _ask_members(session, pod_ip)
+        _ask_every_worker(session, pod_ip, turn or nullcontext()), _ask_members(session, pod_ip)
     )
     return Answer(revision, members)
 
 
-async def _ask_every_worker(session: aiohttp.ClientSession, pod_ip: str) -> str | None:
+async def _ask_every_worker(session: aiohttp.ClientSession, pod_ip: str, turn: Turn) -> str | None:
     """The table of all workers; None while they differ or where one does not answer."""
     if await _ask_revision(session, pod_ip) is None:
         return None
-    answers = await asyncio.gather(*(_ask_revision(session, pod_ip) for _ in range(CONNECTIONS)))
+    async with turn:
+        asked = (_ask_revision(session, pod_ip) for _ in range(CONNECTIONS))
+        answers = await asyncio.gather(*asked)
     return answers[0] if len(set(answers)) == 1 else None
 
 
