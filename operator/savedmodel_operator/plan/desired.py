@@ -95,10 +95,12 @@ def _key(action: Action) -> ObjectKey | None:
 
 
 def _changed_by(world: World, key: ObjectKey, why: str) -> str:
-    """Who holds the field that the sentence names, as the API server's managedFields have it."""
+    """Who holds the field that the sentence names, as the API server's managedFields have it: of a
+    map that is held as a whole (a Service's selector) only the map itself."""
     path = why.split(": ", 1)[-1].split(" ", 1)[0]
     managers = world.snapshot.objects[key].managers
-    found = next((m for p, m in managers.items() if p.startswith(path)), None)
+    held = (m for p, m in managers.items() if p.startswith(path) or path.startswith(f"{p}."))
+    found = next(held, None)
     return f" (field manager {found})" if found and found != names.MANAGER else ""
 
 
