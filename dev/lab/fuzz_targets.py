@@ -127,11 +127,7 @@ TARGETS: dict[str, Callable[..., bool]] = {
 
 def measured(target: str, data: bytes, cost: Cost, oracle: Oracle | None = None) -> None:
     """Runs a target on one input. Raises FindingError; what the reader raises passes through."""
-    before = _reset_peak()
-    start = time.process_time()
-    accepted = TARGETS[target](data)
-    seconds = time.process_time() - start
-    memory = _peak() - before
+    accepted, seconds, memory = cost_of(lambda: TARGETS[target](data))
     cost.runs += 1
     cost.accepted += accepted
     cost.seconds = max(cost.seconds, seconds)
@@ -142,6 +138,14 @@ def measured(target: str, data: bytes, cost: Cost, oracle: Oracle | None = None)
         raise FindingError(f"{memory >> 20} MiB for {len(data)} bytes")
     if accepted and oracle:
         TARGETS[target](data, oracle)
+
+
+def cost_of(run: Callable[[], bool]) -> tuple[bool, float, int]:
+    """What it returns, its CPU seconds, and the bytes of memory that it needed more than before."""
+    before = _reset_peak()
+    start = time.process_time()
+    accepted = run()
+    return accepted, time.process_time() - start, _peak() - before
 
 
 def _facts(

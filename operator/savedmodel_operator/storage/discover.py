@@ -18,6 +18,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
+from savedmodel_operator.api.lock import MAX_OBJECTS
 from savedmodel_operator.api.reasons import Reason
 from savedmodel_operator.api.source import (
     Lock,
@@ -46,9 +47,6 @@ NEWEST = 10
 
 READ = 2
 """Complete versions whose headers are read, newest first: the next candidate and one below."""
-
-MAX_OBJECTS = 20_000
-"""Objects of one version; their list would not fit a lock (see `api.lock.MAX_ENCODED_BYTES`)."""
 
 WARMUP_BYTES = 16 * 1024 * 1024
 """Warm-up files up to here are read whole, once, and no larger ones: their checksums need every

@@ -11,7 +11,9 @@ from typing import Any
 
 import pytest
 
-from savedmodel_operator.api.lock import MAX_DECODED_BYTES, MAX_ENCODED_BYTES
+from lab.fuzz_operator import lock as fuzz_lock
+from lab.fuzz_targets import BYTES, cost_of
+from savedmodel_operator.api.lock import MAX_DECODED_BYTES, MAX_ENCODED_BYTES, MAX_OBJECTS
 from savedmodel_operator.api.reasons import Reason
 from savedmodel_operator.api.source import Lock, LockedObject
 from savedmodel_operator.storage.base import StorageError
@@ -120,15 +122,16 @@ def test_a_bomb_of_entries_costs_little():
     row = ["", 0, "", None, None]
     entries = (MAX_DECODED_BYTES - 1024) // len(b'["",0,"",null,null],')
     bomb = gzip.compress(json.dumps(body_with([row] * entries), separators=(",", ":")).encode())
-    tracemalloc.start()
-    try:
-        with pytest.raises(StorageError):
-            decode_lock(bomb)
-        peak = tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
+    accepted, _, memory = cost_of(lambda: fuzz_lock(bomb))
+    assert not accepted
     assert len(bomb) < 64 * 1024
-    assert peak < 64 * 1024 * 1024
+    assert memory < BYTES
+
+
+def test_more_objects_than_a_version_may_have():
+    rows = [[str(n), 1, "e", None, None] for n in range(MAX_OBJECTS + 1)]
+    with pytest.raises(StorageError, match="more than 20000 objects"):
+        decode_lock(gzip.compress(json.dumps(body_with(rows)).encode()))
 
 
 def test_what_could_not_be_read_back_is_not_written():
