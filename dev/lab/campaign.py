@@ -67,7 +67,7 @@ def choose(known: Sequence[str], words: Sequence[str]) -> list[str]:
 
 def _bring_up(rows: Sequence[Row]) -> bool:
     """The cluster, where a case needs one; whether it was made for this run."""
-    if not any("cluster" in row.where or "control plane" in row.where for row in rows):
+    if not any("cluster" in row.where for row in rows):
         return False
     mine = provider.recorded(current()) is None
     for words in (("up",), ("load-image", *IMAGES)) if mine else (("up",),):
