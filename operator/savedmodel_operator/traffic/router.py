@@ -32,11 +32,11 @@ CONNECTIONS = 24
 """Chance that one of n workers is asked by none: at most n x (1 - 1/n)^24, 1.2e-7 for 2 of them.
 Missed, it is behind by one turn of its event loop."""
 
-BURSTS = 4
+BURSTS = 2
 """Pods that are asked on many connections at the same time. After a restart every router of every
 object is asked: 1,000 at once would be 24,000 connections, of which most run into their time limit
-and are made again. An answer takes milliseconds, so four are as quick; a silent pod holds no place,
-because one connection is tried first."""
+and are made again. An answer takes milliseconds, and cycles have to get their turn between
+them; a silent pod holds no place, because one connection is tried first."""
 
 _HASH = re.compile(r"[0-9a-f]{16}")
 Turn = AbstractAsyncContextManager[None]
