@@ -5,7 +5,9 @@ never used, because ours has its own socket, state and root.
 """
 
 import os
+import platform
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 
 from lab.command import run
@@ -27,20 +29,24 @@ WITNESSES = {
     "buildah": "/usr/bin/buildah",
 }
 
+FAKETIME = Path(f"/usr/lib/{platform.machine()}-linux-gnu/faketime/libfaketimeMT.so.1")
+#: What single tests need beside it.
+FOR_TESTS = {"libfaketime": str(FAKETIME)}
 
-def missing() -> list[str]:
+
+def missing(witnesses: Mapping[str, str] = WITNESSES) -> list[str]:
     """The packages whose programs are not on this machine, wherever they may come from."""
     names = []
-    for package, witness in WITNESSES.items():
+    for package, witness in witnesses.items():
         program = Path(witness)
         if not program.exists() and shutil.which(program.name) is None:
             names.append(package)
     return names
 
 
-def ensure() -> None:
+def ensure(witnesses: Mapping[str, str] = WITNESSES) -> None:
     """Install what is missing. Raises LabError without root or apt."""
-    wanted = missing()
+    wanted = missing(witnesses)
     if not wanted:
         return
     listed = " ".join(wanted)
