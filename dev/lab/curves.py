@@ -1,8 +1,8 @@
 """`dev/curves`: how often analysis condemns a healthy version, and how soon a bad one; as pictures.
 
 Runs simulated rollouts (`rollout_sim`) in processes, writes docs/analysis/{false,detection}.svg and
-figures.json beside them. The same seeds give the same figures. Each point is kept as soon as it is
-known: started again, it goes on with those that are missing.
+figures.json beside them. The same seeds give the same figures. What is known is kept: started again,
+it goes on with the points, and of a healthy one with the rollouts, that are missing.
 """
 
 from __future__ import annotations
@@ -38,6 +38,9 @@ def bad(kind: str, factor: float) -> tuple[Version, Version]:
         return Version(client_errors=stable.client_errors + 0.01 * factor), stable
     return Version(p99=0.250 * factor), stable
 
+
+CHUNK = 500
+"""Rollouts of a healthy version after which what is known is kept."""
 
 KINDS = ("server errors", "client errors", "latency")
 
@@ -87,9 +90,10 @@ class Figures:
         rows: list[dict[str, Any]] = self.found[kind].setdefault(name, [])
         return rows
 
-    def lacks(self, kind: str, name: str, rate: float, runs: int) -> bool:
-        """Whether that point is still to be measured with at least so many runs."""
-        return not any(r["rate"] == rate and r["runs"] >= runs for r in self.rows(kind, name))
+    def known(self, kind: str, name: str, rate: float) -> dict[str, Any]:
+        """What that point has so far."""
+        fresh = {"rate": rate, "runs": 0, "rolledBack": 0}
+        return next((r for r in self.rows(kind, name) if r["rate"] == rate), fresh)
 
     def add(self, kind: str, name: str, row: dict[str, Any]) -> None:
         """One more point, kept at once."""
@@ -109,13 +113,16 @@ def measure(
     seed = figures.seed
     with ProcessPoolExecutor(jobs) as pool:
         for (name, pair), rate in product(HEALTHY.items(), rates):
-            if figures.lacks("healthy", name, rate, runs):
-                seen = _spread(pool, Case(rate, pair, seed, runs))
-                gone = sum(e.seconds is not None for e in seen)
-                figures.add("healthy", name, {"rate": rate, "runs": runs, "rolledBack": gone})
+            known = figures.known("healthy", name, rate)
+            while known["runs"] < runs:
+                begun, more = known["runs"], min(CHUNK, runs - known["runs"])
+                seen = _spread(pool, Case(rate, pair, seed + begun, more))
+                gone = known["rolledBack"] + sum(e.seconds is not None for e in seen)
+                known = {"rate": rate, "runs": begun + more, "rolledBack": gone}
+                figures.add("healthy", name, known)
         for kind, factor, rate in product(KINDS, FACTORS, rates):
             name = f"{kind} x{factor:g}"
-            if figures.lacks("bad", name, rate, bad_runs):
+            if figures.known("bad", name, rate)["runs"] < bad_runs:
                 case = Case(rate, bad(kind, factor), seed, bad_runs)
                 figures.add("bad", name, _caught(rate, _spread(pool, case, 20)))
 

@@ -34,5 +34,13 @@ def test_what_is_known_is_not_measured_again(tmp_path, capsys):
     assert capsys.readouterr().out == ""
     assert again.found == found
     assert Figures.read(file, 2).found["bad"] == {}
+    measure(again, [300], runs=3, bad_runs=2)
+    assert [line.split(": ", 1)[0] for line in capsys.readouterr().out.splitlines()] == list(
+        HEALTHY
+    )
+    for name, pair in HEALTHY.items():
+        ends = Case(300, pair, 1, 3).endings()
+        gone = sum(e.seconds is not None for e in ends)
+        assert again.known("healthy", name, 300) == {"rate": 300, "runs": 3, "rolledBack": gone}
     draw(found, tmp_path)
     assert "server errors" in (tmp_path / "detection.svg").read_text()
