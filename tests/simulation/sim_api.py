@@ -10,7 +10,8 @@ another one, so that readers may keep what they saw.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import cached_property
 from typing import Any
 
 import msgspec
@@ -151,20 +152,13 @@ class SimApi:
     def owners(self, key: Key) -> sim_fields.Owners:
         """managedFields of an object."""
         if key in self._made:
-            manager, manifest = self._made.pop(key)
-            new = sim_fields.leaves(clone(dict(manifest)))
-            self._owners[key] = sim_fields.updated({}, manager, {}, new)
+            self._owners[key] = _made_by(*self._made.pop(key))
         return self._owners.get(key, {})
 
-    def managers(self, key: Key) -> dict[str, str]:
-        """Field path → manager, as the shell's cache has it: foreign owners hide ours."""
-        found: dict[str, str] = {}
-        owners = self.owners(key)
-        for manager, _ in sorted(owners, key=lambda m: m[0] != names.MANAGER):
-            for operation in ("Update", "Apply"):
-                for path in owners.get((manager, operation), ()):
-                    found[sim_fields.words(path)] = manager
-        return found
+    def managers(self, key: Key) -> Mapping[str, str]:
+        """Field path → manager as it is now, as the shell's cache has it."""
+        made, owners = self._made.get(key), self._owners.get(key, {})
+        return Managers(lambda: _made_by(*made) if made else owners)
 
     def _with_uid(self, key: Key, uid: str) -> dict[str, Any]:
         seen = self.objects.get(key)
@@ -180,6 +174,37 @@ class SimApi:
             held = self.objects
             self._listed[kind] = [held[k] for k in sorted(k for k in held if k[0] == kind)]
         return self._listed[kind]
+
+
+def _made_by(manager: str, manifest: Mapping[str, Any]) -> sim_fields.Owners:
+    new = sim_fields.leaves(clone(dict(manifest)))
+    return sim_fields.updated({}, manager, {}, new)
+
+
+class Managers(Mapping[str, str]):
+    """Field path → manager; foreign owners hide ours. Found out when somebody asks."""
+
+    def __init__(self, owners: Callable[[], sim_fields.Owners]) -> None:
+        self._owners = owners
+
+    @cached_property
+    def _found(self) -> dict[str, str]:
+        found: dict[str, str] = {}
+        owners = self._owners()
+        for manager, _ in sorted(owners, key=lambda m: m[0] != names.MANAGER):
+            for operation in ("Update", "Apply"):
+                for path in owners.get((manager, operation), ()):
+                    found[sim_fields.words(path)] = manager
+        return found
+
+    def __getitem__(self, path: str) -> str:
+        return self._found[path]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._found)
+
+    def __len__(self) -> int:
+        return len(self._found)
 
 
 def _admit(key: Key, seen: Mapping[str, Any], body: dict[str, Any]) -> None:

@@ -8,6 +8,7 @@ has one thread. Neighbours: `sim_play` has the story's end and what it is compar
 
 from __future__ import annotations
 
+import gc
 import math
 import os
 import pickle
@@ -23,6 +24,7 @@ from simulation.sim_play import (
     end_state,
     play,
     play_in,
+    returning,
     rollback_writes,
     surplus,
 )
@@ -116,6 +118,7 @@ class Explorer:
         reader, writer = os.pipe()
         pid = os.fork()
         if pid == 0:
+            gc.disable()  # it lives for a moment, and collecting copies every page it shares
             os.close(reader)
             self.pipe, self.tally = writer, Tally()
             self.faults = (*self.faults, Fault(number, MODES[mode]))
@@ -130,7 +133,7 @@ class Explorer:
     def _tried(self, mode: str, number: int) -> bool:
         if not self.faults:
             return self.thorough or self._is_own(number)
-        if len(self.faults) > 1 or mode == "end":
+        if len(self.faults) > 1 or mode == "end" or not returning(self.world):
             return False
         [first] = self.faults
         if not self.thorough and (first.mode, mode) != ("lost", "before"):
@@ -156,6 +159,7 @@ class Explorer:
         """All of it. Does not return in a child."""
         world = self.world
         world.strikes = self.strike
+        gc.freeze()
         failure = ""
         try:
             play_in(world, self.name)

@@ -8,7 +8,7 @@ Neighbours: `sim_api` calls it. Must not know any kind.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -25,32 +25,33 @@ IDENTITY = frozenset({"name", "namespace", "uid", "resourceVersion", "generation
 
 
 def leaves(body: Mapping[str, Any]) -> dict[Path, Any]:
-    """Field path → value of everything that a manager can own; status is not theirs."""
+    """Field path → value of everything that a manager can own, of decoded JSON; status is not
+    theirs."""
     found: dict[Path, Any] = {}
     for key, value in body.items():
         if key == "metadata":
-            found.update(_below({k: v for k, v in value.items() if k not in IDENTITY}, (key,)))
+            _gather(found, {k: v for k, v in value.items() if k not in IDENTITY}, (key,))
         elif key not in ("apiVersion", "kind", "status"):
-            found.update(_below(value, (key,)))
+            _gather(found, value, (key,))
     return found
 
 
-def _below(value: Any, path: Path) -> Iterator[tuple[Path, Any]]:
-    if isinstance(value, Mapping) and value:
+def _gather(found: dict[Path, Any], value: Any, path: Path) -> None:
+    if type(value) is dict and value:
         for key, inner in value.items():
-            yield from _below(inner, (*path, key))
-    elif (keys := keyed(value, path[-1])) is not None:
+            _gather(found, inner, (*path, key))
+    elif type(value) is list and (keys := keyed(value, path[-1])) is not None:
         for item in value:
-            yield from _below(item, (*path, label(item, keys)))
+            _gather(found, item, (*path, label(item, keys)))
     else:
-        yield path, value
+        found[path] = value
 
 
 def keyed(value: Any, name: str) -> tuple[str, ...] | None:
     """The keys of a list that is merged by them; None for everything else."""
-    if isinstance(value, list) and value and all(isinstance(item, Mapping) for item in value):
-        return KEYS.get(name)
-    return None
+    if not isinstance(value, list) or not value:
+        return None
+    return KEYS.get(name) if all(isinstance(item, Mapping) for item in value) else None
 
 
 def label(item: Mapping[str, Any], keys: tuple[str, ...]) -> str:

@@ -6,6 +6,7 @@ Used by the tests, by `dev/soak` and for the transcripts in docs. Must not decid
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -21,6 +22,10 @@ REFERENCE_SEED = 7
 RETURNING = {"abort_and_retry", "golden_failure", "pinned_mid_rollout", "overwrite_rolled_back"}
 """Here a version is wanted again while its objects are being deleted: a crash decides which of them
 are still there and need not be made again; what is made once more was deleted once more."""
+
+
+WEIGHT_OF_2 = re.compile(r"^route .*-v2-\w+ [1-9]")
+RUNS = ("Deployment", "Service", "PodDisruptionBudget", "Pod")
 
 
 def play(name: str, seed: int, *faults: Fault) -> World:
@@ -67,15 +72,18 @@ def surplus(world: World, reference: World, *, again: bool = False) -> dict[Key,
 
 
 def rollback_writes(world: World) -> range:
-    """The writes after the last one that gave version 2 a weight, if it was taken back."""
+    """If version 2 was taken back: the writes after the last one that gave it a weight, or from its
+    first where it never got one, to the last about it."""
     if not any(entry[1] == "RolledBack" for entry in end_state(world)["rejected"]):
         return range(0)
-    raised = [
-        number
-        for number, why in enumerate(world.operator_writes)
-        if why.startswith("route ") and "-v2-" in why and not why.endswith(" 100 %")
-    ]
-    return range(raised[-1] + 1 if raised else 0, len(world.operator_writes))
+    about = [n for n, why in enumerate(world.operator_writes) if "-v2-" in why]
+    raised = [n for n in about if WEIGHT_OF_2.search(world.operator_writes[n])]
+    return range(raised[-1] + 1 if raised else about[0], about[-1] + 1)
+
+
+def returning(world: World) -> bool:
+    """Whether anything of version 2 still runs, so that its way back is not over."""
+    return any("-v2-" in name for kind, name in world.api.objects if kind in RUNS)
 
 
 @dataclass(frozen=True)

@@ -148,7 +148,7 @@ def deletion(world: World) -> None:
     world.run(lambda: world.status.get("candidate", {}).get("weight") == 10)
     world.invariants.clear()
     world.duties.clear()
-    world.down = True
+    world.stop()
     world.api.delete(OWNER)
     world.start()
     world.run(lambda: not world.api.objects)
@@ -212,7 +212,7 @@ def paused_before_the_first_step(world: World) -> None:
     world.act("pause")
     world.run(lambda: world.status["phase"] == "Paused", limit=120)
     world.settle(600)
-    world.down, world.next_cycle = True, None
+    world.stop()
     world.after(300, 300, world.start)
     world.settle(360)
     _held_at(world, 0)
@@ -255,7 +255,7 @@ def suspended_while_starting(world: World) -> None:
     world.run(lambda: world.status["phase"] == "Paused")
     world.settle(60)
     _held_at(world, 0)
-    world.down, world.next_cycle = True, None
+    world.stop()
     world.settle(600)
     world.edit_spec(lambda s: s.update(suspend=False))
     world.start()

@@ -73,6 +73,8 @@ class Shell(Clock):
         self.gone: set[str] = set()  # UIDs that this process saw deleted
         self.next_cycle: float | None = None
         self.down = False
+        self.away = 0.0  # seconds without an operator so far
+        self.ended = self.now
         self.deaf = False  # the watches are broken
         self.turn = 0  # processes so far
         self.routers_asked = self.bucket_listed = self.pods_asked = False
@@ -138,6 +140,11 @@ class Shell(Clock):
         for key in [*self.cache, *self.api.objects]:
             self._take(key, self.api.objects.get(key))
         self.wake(0.01)
+
+    @property
+    def worked(self) -> float:
+        """Seconds in which there was an operator: what it must do soon, it need not do while dead."""
+        return self.now - self.away
 
     # when it acts
 
@@ -209,7 +216,7 @@ class Shell(Clock):
 
     def stop(self) -> None:
         """The operator's process ends, and none follows until `start`."""
-        self.down, self.cache, self.next_cycle = True, {}, None
+        self.down, self.cache, self.next_cycle, self.ended = True, {}, None, self.now
 
     def restart(self) -> None:
         """The operator's process is replaced."""
@@ -219,6 +226,7 @@ class Shell(Clock):
 
     def start(self) -> None:
         """A fresh process lists everything."""
+        self.away += self.now - self.ended
         self.down, self.next_cycle, self.turn = False, None, self.turn + 1
         self.metrics.forget()
         self.routers_asked = self.bucket_listed = self.pods_asked = False

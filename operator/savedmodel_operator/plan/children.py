@@ -205,7 +205,19 @@ def _record(observed: Observed) -> RevisionRecord | None:
         return found
 
 
+_PODS: WeakKeyDictionary[Observed, PodView] = WeakKeyDictionary()
+
+
 def _pod(observed: Observed) -> PodView:
+    """Read once per observation."""
+    try:
+        return _PODS[observed]
+    except KeyError:
+        found = _PODS[observed] = _read_pod(observed)
+        return found
+
+
+def _read_pod(observed: Observed) -> PodView:
     meta, status = observed.body.get("metadata", {}), observed.body.get("status", {})
     ready = any(
         c.get("type") == "Ready" and c.get("status") == "True" for c in _conditions(observed.body)

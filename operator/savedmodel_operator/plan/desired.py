@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any
 
 from savedmodel_operator.api import names
@@ -57,6 +57,11 @@ class Wanted:
     retired: tuple[Retired, ...]
     shares: Shares
     target: Target | None  # source of lock and facts for a revision that is not there yet
+
+    @cached_property
+    def config(self) -> str:
+        """The hash of the route's configuration."""
+        return config_hash(self.route)
 
 
 def plan_writes(world: World, router: RouterState, wanted: Wanted) -> tuple[Action, ...]:
@@ -262,16 +267,17 @@ def _route_parts(
     changed = difference(seen, _timeless_config(owner, wanted.route))
     if changed is not None:
         manifest = _config(world, owner, wanted.route)
-        words = _route_words(router, wanted.route)
+        words = _route_words(router, wanted)
         why = words or f"ConfigMap {seen.name}: {changed}"
         yield Apply(manifest, seen.uid, seen.resource_version, why, drift=not words)
-    yield from _nudges(world, router, config_hash(wanted.route))
+    yield from _nudges(world, router, wanted.config)
     yield from _evict(world, router, wanted)
 
 
-def _route_words(router: RouterState, route: RoutePlan) -> str:
+def _route_words(router: RouterState, wanted: Wanted) -> str:
     """What the new route is; nothing where the written one is meant and somebody changed it."""
-    if router.hash == config_hash(route):
+    route = wanted.route
+    if router.hash == wanted.config:
         return ""
     now = {b.revision: b.weight for b in route.backends}
     text = "route " + (", ".join(f"{k} {v} %" for k, v in now.items()) or "nothing")
@@ -299,7 +305,7 @@ def _evict(world: World, router: RouterState, wanted: Wanted) -> Iterator[Action
     failed = {r.revision for r in wanted.before.rejected}
     if not any(r.view.name in failed for r in wanted.retired):
         return
-    if router.hash != config_hash(wanted.route):
+    if router.hash != wanted.config:
         return
     proved = [p for p in router.running if p.ready and p.revision == router.hash]
     stuck = [p for p in router.stale if not p.terminating]
