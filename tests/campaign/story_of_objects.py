@@ -41,7 +41,6 @@ class Stories:
         self._path = path
         self._told = threading.Condition()
         self._moments: dict[str, list[Moment]] = {}
-        self._bodies: dict[str, Body] = {}
         self._loop = asyncio.new_event_loop()
         self._stop = asyncio.Event()
         self._thread = threading.Thread(target=self._run, name="stories")
@@ -58,11 +57,6 @@ class Stories:
         """All so far."""
         with self._told:
             return list(self._moments.get(name, ()))
-
-    def body(self, name: str) -> Body:
-        """The object as last heard."""
-        with self._told:
-            return self._bodies[name]
 
     def wait(
         self, name: str, done: Callable[[Moment], bool], what: str, patience: float = PATIENCE
@@ -95,7 +89,6 @@ class Stories:
         name = body["metadata"]["name"]
         with self._told:
             self._moments.setdefault(name, []).append(moment)
-            self._bodies[name] = body
             self._told.notify_all()
 
 
