@@ -12,6 +12,7 @@ and their health from active TCP checks.
 - No merge window: by default a host's health reaches the worker threads up to a second after the
   membership listing shows it (seen live: 503 from a router that listed its host as healthy), and
   weights move on the word of that listing.
+- What was sent to a host that falls silent fails after half a minute, whatever becomes of the host.
 - No panic routing: it would send a share to hosts that are known to be dead.
 - No outlier ejection: a candidate with one pod would vanish by it, and its errors are evidence.
 """
@@ -30,6 +31,14 @@ CLUSTER_DOMAIN = "cluster.local"
 
 HEALTH_INTERVAL, HEALTH_TIMEOUT, UNHEALTHY_AFTER = "0.5s", "0.7s", 2
 """A host that falls silent is out after at most 2 × (0.5 + 0.7) s = 2.4 s; budget: 3 s."""
+
+SILENCE = 30_000
+"""Milliseconds after which a connection ends on which bytes of ours are not acknowledged, or not taken
+(TCP_USER_TIMEOUT). A request that was sent into silence before the host was ejected has no other end
+for minutes: keep-alive probes are held back while bytes are on their way. A server that only thinks
+is not meant, its kernel answers; and TF Serving gives up a REST call of its own after 30 s."""
+
+_TCP, _TCP_USER_TIMEOUT = 6, 18
 
 REST_IDLE = "20s"
 """Pooled HTTP/1.1 connections are closed by us first: libevent, which TF Serving's REST server is
@@ -79,6 +88,7 @@ def build_cluster(route: RoutePlan, backend: Backend, protocol: str, name: str) 
         "upstream_connection_options": {
             "tcp_keepalive": {"keepalive_probes": 3, "keepalive_time": 10, "keepalive_interval": 5}
         },
+        "upstream_bind_config": {"socket_options": [_silence()]},
         "typed_extension_protocol_options": {OPTIONS: _protocol(protocol)},
         "load_assignment": {
             "cluster_name": name,
@@ -125,6 +135,17 @@ def _health_check() -> dict[str, Any]:
 def _circuit_breakers() -> dict[str, Any]:
     limits = ("max_connections", "max_pending_requests", "max_requests", "max_retries")
     return {"thresholds": [dict.fromkeys(limits, NO_LIMIT)]}
+
+
+def _silence() -> dict[str, Any]:
+    """For connections to pods only; clients' networks may well be silent for a while."""
+    return {
+        "description": "TCP_USER_TIMEOUT",
+        "level": _TCP,
+        "name": _TCP_USER_TIMEOUT,
+        "int_value": SILENCE,
+        "state": "STATE_PREBIND",
+    }
 
 
 def _protocol(protocol: str) -> dict[str, Any]:
