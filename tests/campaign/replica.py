@@ -64,6 +64,11 @@ class Replica:
     def pid(self) -> int:
         return self._process.pid
 
+    @property
+    def code(self) -> int | None:
+        """Its exit code, negative for a signal; None while it runs."""
+        return self._process.poll()
+
     def metrics(self) -> dict[str, float]:
         """Every sample by its name with labels; empty while nothing answers."""
         assert self._process.poll() is None, self.log.read_text()[-4000:]
