@@ -69,9 +69,8 @@ WHOLE = ("first_revision", "promotion")
 SHARE = 8
 """The others play each eighth write of that part, each story another one."""
 
-LONG_ROLLBACK, FOURTH = 40, 4
-"""Where more writes than this follow the rollback, pairs begin at each fourth of them: they grow
-with the square. `dev/soak --crashes` plays all."""
+EACH_PAIR = 2
+"""Pairs begin at each second write of a rollback: they grow with its square."""
 
 ENOUGH = 3
 """Failures after which nothing more is tried."""
@@ -138,7 +137,7 @@ class Explorer:
         [first] = self.faults
         if not self.thorough and (first.mode, mode) != ("lost", "before"):
             return False
-        if not self.thorough and len(self.second) > LONG_ROLLBACK and first.write % FOURTH:
+        if not self.thorough and self.each == 1 and first.write % EACH_PAIR:
             return False
         return first.write in self.second and first.mode != "after"
 
@@ -204,5 +203,6 @@ def play_seeds(name: str, seeds: range) -> Tally:
 def explore(name: str, seed: int, *, thorough: bool = True, each: int = 1) -> Tally:
     """Every crash point of a story in every mode; in a rollback every pair of two. Without
     `thorough` only its share of those before version 1 serves, and pairs of a lost answer and a
-    death before a later write. `each`: one write in so many is struck."""
+    death before a later write, which begin at each second. `each`: one write in so many is struck
+    at first."""
     return Explorer(name, seed, play(name, seed), thorough, each).play()

@@ -7,7 +7,7 @@ Used by the tests, by `dev/soak` and for the transcripts in docs. Must not decid
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -114,16 +114,6 @@ class Case:
         except Exception as error:
             return complaint(self, world, error)
         return ""
-
-
-def crashes(name: str, seed: int = REFERENCE_SEED) -> Iterator[tuple[Case, Mapping[str, Any]]]:
-    """Every crash point of a story in every mode, with the end that it must have; one by one, where
-    `sim_crashes` is not to be had."""
-    reference = play(name, seed)
-    wanted = end_state(reference)
-    for mode in ("before", "after", "lost"):
-        for write in range(len(reference.operator_writes)):
-            yield Case(name, seed, (Fault(write, mode),)), wanted
 
 
 def complaint(case: Case, world: World, error: Exception) -> str:

@@ -1,31 +1,10 @@
-"""`rollout.capacity`: its stories under seeds and crash points, and what the transcripts cannot say.
-
-`dev/soak` plays more seeds and crashes every story.
-"""
+"""`rollout.capacity`: what neither the transcripts nor `test_simulation` say of its stories."""
 
 from __future__ import annotations
 
 import pytest
 
-from simulation.sim_play import REFERENCE_SEED, crashes, play
-from simulation.sim_recreate import CAPACITY
-
-SEEDS = range(2)
-CRASHED = [("replace_late_wrong_answers", "lost"), ("recreate_wrong_answers", "before")]
-
-
-@pytest.mark.parametrize(("name", "seed"), [(n, s) for n in CAPACITY for s in SEEDS])
-def test_story_under_seed(name: str, seed: int) -> None:
-    play(name, seed)
-
-
-@pytest.mark.parametrize(("name", "mode"), CRASHED)
-def test_every_third_crash_point(name: str, mode: str) -> None:
-    cases = [(case, wanted) for case, wanted in crashes(name) if case.faults[0].mode == mode][::3]
-    assert len(cases) > 15
-    for case, wanted in cases:
-        failure = case.attempt(wanted)
-        assert not failure, failure
+from simulation.sim_play import REFERENCE_SEED, play
 
 
 def test_events_say_when_the_downtime_begins_and_how_it_ends() -> None:
