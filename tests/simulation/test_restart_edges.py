@@ -139,3 +139,20 @@ def test_the_simulated_api_server_knows_who_owns_a_field() -> None:
     api.edit(key, lambda b: b["spec"].update(replicas=6), manager="autoscaler")
     with pytest.raises(Refused, match="Conflict"):
         api.apply(deployment(replicas=2), uid, version_seen)
+
+
+def test_routers_that_others_shrink_in_a_rollout_are_put_back_in_it() -> None:
+    """A step may wait for a person for days; only what is new waits with it."""
+    world = tried_at(10)
+    router = ("Deployment", "flowers-router")
+    world.act("pause v2")
+    world.run(lambda: world.status["phase"] == "Paused")
+    world.api.edit(router, lambda b: b["spec"].update(replicas=1))
+    world.api.edit(router, lambda b: b["metadata"].update(ownerReferences=[]))
+    world.cache[router] = world.api.objects[router]
+    snapshot = world.observe()
+    [action] = [a for a in decide(snapshot).actions if "flowers-router" in a.why]
+    assert action.why.startswith("Deployment flowers-router: ")
+    next_release = replace(snapshot.settings, router_image="localhost/envoy:next")
+    later = decide(replace(snapshot, settings=next_release))
+    assert not [a for a in later.actions if "flowers-router" in a.why]

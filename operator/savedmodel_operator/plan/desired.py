@@ -22,7 +22,7 @@ from savedmodel_operator.plan.children import RevisionView, World
 from savedmodel_operator.plan.irreplaceable import put_budget
 from savedmodel_operator.plan.keeping import find_kept
 from savedmodel_operator.plan.memory import Memory
-from savedmodel_operator.plan.put import difference, put, put_ours
+from savedmodel_operator.plan.put import difference, put, put_back, put_ours
 from savedmodel_operator.plan.routing import (
     NUDGE_AGAIN,
     ROLLBACK_PATIENCE,
@@ -118,9 +118,11 @@ def _router_parts(world: World, owner: Owner, wanted: Wanted) -> Iterator[Action
     for policy in router_builder.build_network_policies(owner, settings):
         yield from put_ours(world, policy)
     yield from put_ours(world, router_builder.build_pdb(owner))
-    seen = world.find("Deployment", names.router_name(owner.name))
-    if seen is None or wanted.memory.candidate is None:
-        yield from put_ours(world, router_builder.build_deployment(owner, spec, settings))
+    router = router_builder.build_deployment(owner, spec, settings)
+    if wanted.memory.candidate is None:
+        yield from put_ours(world, router)
+    else:
+        yield from put_back(world, router)
 
 
 def _config(world: World, owner: Owner, route: RoutePlan) -> dict[str, Any]:

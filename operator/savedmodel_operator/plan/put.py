@@ -41,12 +41,26 @@ def put_ours(world: World, manifest: Manifest) -> Iterator[Action]:
     if seen is None:
         yield Create(stamped, f"{kind} {name} is missing")
         return
-    applied = (seen.body["metadata"].get("annotations") or {}).get(names.ANNOTATION_APPLIED)
-    if applied in (None, stamped["metadata"]["annotations"][names.ANNOTATION_APPLIED]):
+    if _applied(seen.body) in (None, _applied(stamped)):
         yield from put(world, stamped)
         return
     changed = difference(seen, manifest) or "what was applied last"
     yield from put(world, stamped, f"{kind} {name} follows the spec: {changed}")
+
+
+def put_back(world: World, manifest: Manifest) -> Iterator[Action]:
+    """The same while it must not follow the spec: only what others changed of what was applied last,
+    so that it is ours and as large as it was at any time."""
+    seen = world.find(manifest["kind"], manifest["metadata"]["name"])
+    stamped = _stamped(seen, manifest)
+    if seen is None or _applied(seen.body) == _applied(stamped):
+        yield from put(world, stamped)
+
+
+def _applied(body: Manifest) -> str | None:
+    """The hash that it carries."""
+    found: str | None = (body["metadata"].get("annotations") or {}).get(names.ANNOTATION_APPLIED)
+    return found
 
 
 _STAMPED: WeakKeyDictionary[Observed, tuple[Manifest, Manifest]] = WeakKeyDictionary()
