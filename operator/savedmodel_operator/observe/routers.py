@@ -64,6 +64,7 @@ class RouterWatcher:
         self._wanted = Expectation()
         self._since = 0.0
         self._answers: dict[str, Answer] = {}
+        self._missed: set[str] = set()
         self._task: asyncio.Task[None] | None = None
 
     def look(self, pods: list[Observed], config: str | None, ready: Members) -> RouterView:
@@ -76,6 +77,7 @@ class RouterWatcher:
             self._wanted = wanted
             self._since = asyncio.get_running_loop().time()
             self._answers = {p: a for p, a in self._answers.items() if p in wanted.pods}
+            self._missed &= wanted.pods.keys()
         if self._unsettled() and (self._task is None or self._task.done()):
             self._task = asyncio.create_task(self._ask(), name=f"routers {self._owner}")
         return RouterView(tuple(self._view(process, pod) for process, pod in views))
@@ -96,12 +98,21 @@ class RouterWatcher:
             answers = await asyncio.gather(*(self._probe(pods[p]) for p in unsettled))
             changed = False
             for process, answer in zip(unsettled, answers, strict=True):
+                if answer.revision is None and self._is_first_miss(process):
+                    continue
                 changed = changed or answer != self._answers.get(process, SILENT)
                 self._answers[process] = answer
             if changed:
                 self._changed(self._owner)
             age = loop.time() - self._since
             await asyncio.sleep(next(pause for limit, pause in PACE if age < limit))
+
+    def _is_first_miss(self, process: str) -> bool:
+        """Whether a pod of which nothing is known yet may have been busy for a moment: after a
+        restart of the operator that would be told in status, and taken back right away."""
+        first = process not in self._answers and process not in self._missed
+        self._missed.add(process)
+        return first
 
     def _view(self, process: str, pod: Observed) -> RouterPodView:
         answer = self._answers.get(process, SILENT)

@@ -79,6 +79,18 @@ async def test_a_stale_router_is_asked_until_it_carries_what_is_written():
     assert len(fleet.changes) == 2, "the object is woken by a change only"
 
 
+async def test_one_missed_answer_of_an_unknown_router_is_no_news():
+    fleet = Fleet()
+    fleet.look(router_pod(), config())
+    await asyncio.sleep(0.01)
+    assert len(fleet.asked) == 1
+    assert not fleet.look(router_pod(), config())["r1"].asked, "it may be busy for a moment"
+    await asyncio.sleep(0.2)
+    assert len(fleet.asked) == 2
+    assert fleet.look(router_pod(), config())["r1"].asked, "it does not answer"
+    fleet.routers.close()
+
+
 async def test_news_is_found_fast_and_a_dead_router_costs_little():
     fleet = Fleet()
     fleet.look(router_pod(), config())
