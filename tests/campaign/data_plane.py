@@ -9,19 +9,25 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from cluster_shop import PATIENCE, Shop, is_ready, process_of
+import pytest
+
+from cluster_shop import NAME, PATIENCE, Shop, is_ready, open_shop, process_of
+from lab import diagnose
 from lab.clients import Transport
 from lab.cluster import until
 from lab.kube import Object
 from lab.load import Load, Stream
-from lab.questions import WideQuestion
+from lab.objects import Step
+from lab.questions import BlobQuestion, Question, WideQuestion
 from lab.record import Answer
+from lab.samples import BLOB, CALC
 
 SERVER, ROUTER = "--model_base_path", "envoy"
 """What the command of a model server and of a router has."""
@@ -36,24 +42,48 @@ REFUSED = ("Connect call failed", "Connection refused")
 REDIAL = 2.0
 """Seconds for which a gRPC channel goes on failing after a refused connect, before it dials again."""
 
-TIMEOUT = 10.0  # seconds until a client gives up
+TIMEOUT = 30.0
+"""Seconds until a client gives up: as long as TensorFlow Serving itself takes at most for a REST call."""
+
 WIDE = 20_000  # numbers: 140 KB of answer, 1.5 s for a slow reader
-AFTER = 60  # requests, begun after all is over, that have to be answered before a case is counted
+AFTER = 40  # requests, begun after all is over, that have to be answered before a case is counted
 
 
 @dataclass
 class Cost:
     """The requests that ended in a case, and those of them that failed."""
 
-    requests: int
-    failed: list[Answer]
+    answers: list[Answer]
+
+    @property
+    def requests(self) -> int:
+        return len(self.answers)
+
+    @property
+    def failed(self) -> list[Answer]:
+        return [a for a in self.answers if a.failure is not None]
+
+    @property
+    def times(self) -> list[float]:
+        """Seconds that the right answers took; what reads slowly on purpose left out."""
+        return [a.ended - a.started for a in self.answers if not a.failure and a.client != "slow"]
 
     def outside(self, allowed: Callable[[Answer], bool]) -> list[Answer]:
         """The failures that nothing excuses."""
         return [answer for answer in self.failed if not allowed(answer)]
 
+    def explain(self) -> str:
+        """Every failure on a line, for an assertion's message."""
+        lines = [
+            f"{a.started:.1f} + {a.ended - a.started:.1f} s {a.client}: {a.failure}"
+            for a in self.failed
+        ]
+        return "\n".join([str(self), *lines])
+
     def __str__(self) -> str:
         text = f"{self.requests} requests, {len(self.failed)} failed"
+        if self.times:
+            text += f", the slowest answer after {max(self.times):.1f} s"
         if not self.failed:
             return text
         words = Counter(f"{a.client}: {(a.failure or '')[:60]}" for a in self.failed)
@@ -66,6 +96,7 @@ class Plane:
 
     shop: Shop
     load: Load
+    after: int = AFTER
     claimed: set[int] = field(default_factory=set)
 
     def count(self, since: float, timeout: float = 0.0) -> Cost:
@@ -74,14 +105,13 @@ class Plane:
         record = self.load.record
 
         def answered() -> bool:
-            later = sum(a.started > over for a in record.answers[-10 * AFTER :])
-            return later >= AFTER and time.time() - over > timeout
+            later = sum(a.started > over for a in record.answers[-10 * self.after :])
+            return later >= self.after and time.time() - over > timeout
 
         assert until(answered, patience=PATIENCE), "the clients stopped"
-        seen = [a for a in record.answers[:] if a.ended >= since]
-        failed = [a for a in seen if a.failure is not None]
-        self.claimed |= {id(answer) for answer in failed}
-        return Cost(len(seen), failed)
+        cost = Cost([a for a in record.answers[:] if a.ended >= since])
+        self.claimed |= {id(answer) for answer in cost.failed}
+        return cost
 
     def check_claimed(self) -> None:
         """No failure is left that no case has looked at."""
@@ -101,21 +131,47 @@ class Plane:
         return self.shop.pods("model", self.revision(part))[0]
 
 
-@contextmanager
-def under_load(shop: Shop) -> Iterator[Plane]:
-    """All four kinds of client, until it is left."""
-    service = shop.kube.get("Service", shop.namespace, "calc")
-    assert service is not None
-    streams = (
-        Stream("REST", Transport.REST, shop.question, 15, timeout=TIMEOUT),
-        Stream("one-shot", Transport.REST_ONE_SHOT, shop.question, 3, timeout=TIMEOUT),
-        Stream("gRPC", Transport.GRPC, shop.question, 15, timeout=TIMEOUT),
-        Stream("slow", Transport.REST_SLOW, WideQuestion(WIDE, "calc"), 0.5, timeout=3 * TIMEOUT),
+Streams = tuple[Stream, ...]
+
+
+def usual(question: Question) -> Streams:
+    """All four kinds of client."""
+    return (
+        Stream("REST", Transport.REST, question, 10, timeout=TIMEOUT),
+        Stream("one-shot", Transport.REST_ONE_SHOT, question, 2, timeout=TIMEOUT),
+        Stream("gRPC", Transport.GRPC, question, 10, timeout=TIMEOUT),
+        Stream("slow", Transport.REST_SLOW, WideQuestion(WIDE, NAME), 0.3, timeout=2 * TIMEOUT),
     )
-    with Load(service["spec"]["clusterIP"], streams) as load:
-        plane = Plane(shop, load)
-        yield plane
-    plane.check_claimed()
+
+
+def large(question: Question) -> Streams:
+    """Few at once: each costs a second of a slow machine, and a pod that cannot answer its probe for
+    that counts as lost."""
+    return tuple(
+        Stream(t.value, t, question, 0.7, under_way=2, timeout=2 * TIMEOUT)
+        for t in (Transport.REST, Transport.GRPC)
+    )
+
+
+@contextmanager
+def opened(
+    request: pytest.FixtureRequest, title: str, steps: tuple[Step, ...], *, bytes_: int = 0
+) -> Iterator[Plane]:
+    """A shop for the cases of one file: version 1 on two pods behind two routers, under load;
+    `bytes_`: of the bodies of all requests, else they are small."""
+    kube, installed, models = (request.getfixturevalue(n) for n in ("kube", "installed", "models"))
+    before = request.session.testsfailed
+    with open_shop(kube, installed, models, title) as shop:
+        if bytes_:
+            shop.question = BlobQuestion(bytes_, NAME)
+        shop.serve(BLOB[0] if bytes_ else CALC[0], replicas=2, steps=steps)
+        streams = large(shop.question) if bytes_ else usual(shop.question)
+        with shop.load(*streams) as load:
+            plane = Plane(shop, load, 6 if bytes_ else AFTER)
+            yield plane
+            if request.session.testsfailed > before:
+                sys.stdout.write(diagnose.explain(kube, shop.namespace, NAME))
+        plane.check_claimed()
 
 
 def kill(pod: Object, word: str) -> float:

@@ -6,10 +6,8 @@ routers; four kinds of client call them without a pause.
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from campaign_case import Seen, case
@@ -22,18 +20,19 @@ from data_plane import (
     in_flight,
     is_refused,
     kill,
-    under_load,
+    opened,
     wait_restarted,
 )
 
-from cluster_shop import PATIENCE, open_shop, operator_pod
-from lab import diagnose, packets
+from cluster_shop import PATIENCE, operator_pod
+from lab import packets
 from lab.cluster import until
 from lab.follow import condition
-from lab.install import Installed
 from lab.kube import Kube
 from lab.objects import Step
 from lab.samples import CALC
+
+pytestmark = pytest.mark.usefixtures("installed", "models")
 
 EJECTED = 3.0
 """Seconds after which a silent pod is out: the budget."""
@@ -46,18 +45,12 @@ DNS = "deployment/coredns"
 
 
 @pytest.fixture(scope="module")
-def plane(
-    request: pytest.FixtureRequest, kube: Kube, installed: Installed, models: Path
-) -> Iterator[Plane]:
-    before = request.session.testsfailed
-    with open_shop(kube, installed, models, "data-plane") as shop:
-        shop.serve(CALC[0], replicas=2, steps=(Step(60, pause=True), Step(80, pause=True)))
-        with under_load(shop) as found:
-            shop.upload(CALC[1])
-            shop.wait_paused(2)
-            yield found
-            if request.session.testsfailed > before:
-                sys.stdout.write(diagnose.explain(kube, shop.namespace, "calc"))
+def plane(request: pytest.FixtureRequest) -> Iterator[Plane]:
+    steps = (Step(60, pause=True), Step(80, pause=True))
+    with opened(request, "data-plane", steps) as found:
+        found.shop.upload(CALC[1])
+        found.shop.wait_paused(2)
+        yield found
 
 
 NOTHING_ELSE = "0 failed requests outside those in flight on it"
@@ -93,7 +86,7 @@ def test_h3_a_killed_router_costs_what_was_in_flight_and_refused_connects(
     refused = [a for a in later if is_refused(a) and a.started <= back + REDIAL]
     last = max((a.started - at for a in refused), default=0.0)
     seen.say(f"{cost}; of them {len(refused)} refused connects, the last {last:.1f} s after it")
-    assert refused == later, later
+    assert refused == later, cost.explain()
 
 
 def _kill_server(plane: Plane, part: str, seen: Seen) -> None:
@@ -103,7 +96,7 @@ def _kill_server(plane: Plane, part: str, seen: Seen) -> None:
     cost = plane.count(since)
     seen.say(str(cost))
     late = cost.outside(in_flight(at))
-    assert not late, late
+    assert not late, cost.explain()
 
 
 @pytest.mark.parametrize("part", ["stable", "candidate", "router"])
@@ -119,7 +112,7 @@ def test_h4_a_drained_pod_costs_nothing(plane: Plane, part: str, seen: Seen) -> 
     shop.wait_left()
     cost = plane.count(since)
     seen.say(f"{part}: {cost}")
-    assert not cost.failed, cost.failed
+    assert not cost.failed, cost.explain()
 
 
 @case("H5", "CoreDNS restarted", "0 failed requests", "cluster")
@@ -129,7 +122,7 @@ def test_h5_a_restarted_dns_costs_nothing(plane: Plane, seen: Seen) -> None:
     plane.shop.cluster.wait_rolled_out("kube-system", "coredns")
     cost = plane.count(since)
     seen.say(str(cost))
-    assert not cost.failed, cost.failed
+    assert not cost.failed, cost.explain()
 
 
 @case(
@@ -155,7 +148,7 @@ def test_h6_a_minute_without_dns_costs_nothing(plane: Plane, seen: Seen) -> None
     shop.wait_left()
     cost = plane.count(since)
     seen.say(str(cost))
-    assert not cost.failed, cost.failed
+    assert not cost.failed, cost.explain()
 
 
 def _dns_pods(kube: Kube) -> list[str]:
@@ -179,7 +172,7 @@ def test_h7_a_silent_pod_costs_what_was_sent_before_it_was_ejected(
     last = max((a.started - at for a in cost.failed), default=0.0)
     seen.say(f"{part}: {cost}, the last one begun {last:.1f} s after the first lost packet")
     late = cost.outside(lambda a: a.ended >= at and a.started - at <= EJECTED + LOADED)
-    assert not late, late
+    assert not late, cost.explain()
     shop.wait(lambda s: s["phase"] == "Paused", "the pause")
 
 
@@ -225,7 +218,7 @@ def test_h8_a_router_out_of_reach_holds_the_step_and_not_the_rollback(
         f"after the abort version 2's last answer came within {max(last, 0):.1f} s, and every router "
         f"was proved within {took:.1f} s; {cost}"
     )
-    assert not cost.failed, cost.failed
+    assert not cost.failed, cost.explain()
 
 
 def _synced(status: dict) -> dict:  # type: ignore[type-arg]
