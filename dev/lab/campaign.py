@@ -22,7 +22,7 @@ from rich.table import Table
 
 from lab import provider
 from lab.campaign_list import GROUPS, LEFT, NOT_HERE, order
-from lab.campaign_table import Row, dump, judge, load, page, read_record, renewed
+from lab.campaign_table import NOT_RUN, Row, dump, judge, load, page, read_record, renewed
 from lab.instance import current
 
 ROOT = Path(__file__).parents[2]
@@ -100,7 +100,7 @@ def _commit() -> str:
 def write(rows: list[Row]) -> None:
     """Keeps the results and makes the page of them."""
     RESULTS.parent.mkdir(parents=True, exist_ok=True)
-    RESULTS.write_text(dump(rows))
+    RESULTS.write_text(dump([row for row in rows if row.result != NOT_RUN]))
     PAGE.write_text(page(rows, HEAD.read_text()))
 
 
