@@ -9,6 +9,7 @@ from campaign_record import (  # noqa: F401 — pytest finds hooks by their name
     pytest_collection_modifyitems,
     pytest_runtest_makereport,
 )
+from canary import watch_for_secrets  # noqa: F401 — pytest finds fixtures by their names here
 
 
 def pytest_configure(config: pytest.Config) -> None:
