@@ -153,7 +153,6 @@ def _pauses(calls: list[Call]) -> list[float]:
     injection="the answer to the first write of each kind and name is lost: POST, apply, DELETE, status",
     expected="the repetition is a no-op: one child each, counts as without fault",
     where="control plane",
-    quick=True,
 )
 def test_a4_lost_answers(behind: Behind, clean: Counts, seen: Seen) -> None:
     began = time.time()

@@ -38,6 +38,11 @@ KEEP_ALIVE = 180.0
 """Seconds that the API server lets a connection idle; net/http's default for it."""
 
 
+LAST_REQUESTS = 15.0
+"""Seconds that requests under way get in the end: one that is cut off while it connects to the real
+server leaves its socket behind."""
+
+
 class ApiProxy:
     """A context manager. `log` has every request since the beginning, in order of arrival."""
 
@@ -177,7 +182,7 @@ class ApiProxy:
             hang_up(transport)
         assert self._server is not None
         assert self._upstream is not None
-        await self._server.shutdown(1.0)
+        await self._server.shutdown(LAST_REQUESTS)
         await self._upstream.close()
 
     async def _accept(self, context: ssl.SSLContext) -> None:
