@@ -47,7 +47,11 @@ class LeaseStore(Protocol):
 
 
 class Lease:
-    """One candidate for leadership. `changed` is called at each beginning and end of leading."""
+    """One candidate for leadership.
+
+    `changed` is called at each beginning and end of leading, and with True once more where a
+    renewal came so late that no write was allowed before it.
+    """
 
     def __init__(
         self,
@@ -152,8 +156,12 @@ class Lease:
         except (errors.Conflict, errors.AlreadyExists, errors.NotFound):
             return False
         self._look(body)
+        late = self._leading and not self._stopping and not self.may_write()
         # From the beginning of the request: the server may have written right then.
         self._renewed_at = began
+        if late:
+            # Nobody else had it, so leading did not end; but who asked in between was turned away.
+            self._changed(True)
         return True
 
     def _lost(self) -> None:

@@ -189,6 +189,22 @@ async def test_a_short_outage_costs_nothing():
     await one.end()
 
 
+async def test_after_a_late_renewal_those_who_were_turned_away_are_called_again():
+    """Keys that came while no write was allowed are dropped: nothing else would bring them back."""
+    server = Server()
+    one = Candidate(server, "one")
+    await asyncio.sleep(5)
+    one.wire.answer_delay = 9.0
+    seen = []
+    for _ in range(200):
+        await asyncio.sleep(0.1)
+        seen.append((one.lease.leading, len(one.changes)))
+    assert (False, 1) in seen, "no write is allowed for a while, and it is not lost"
+    assert one.changes[1:], "nobody was called again"
+    assert all(one.changes)
+    await one.end()
+
+
 async def test_a_lost_answer_to_a_renewal_is_no_lost_leadership():
     server = Server()
     one = Candidate(server, "one")
