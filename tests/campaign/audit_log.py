@@ -27,7 +27,6 @@ class Entry:
     name: str
     code: int
     agent: str
-    source: str
 
 
 def entries(log: Path, since: float = 0.0, agent: str = OPERATOR) -> list[Entry]:
@@ -60,5 +59,4 @@ def _entry(line: dict[str, Any]) -> Entry:
         name=str(place.get("name", "")),
         code=int((line.get("responseStatus") or {}).get("code", 0)),
         agent=str(line.get("userAgent", "")),
-        source=str((line.get("sourceIPs") or [""])[0]),
     )
