@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from api.bad_analysis import PROMETHEUS
 from api.bad_manifests import CASES
-from api.good_manifest import GOOD, manifest
+from api.good_manifest import GOOD, STEP, manifest
 from api_server import MERGE, STRICT
 
 pytestmark = pytest.mark.api
@@ -96,6 +97,20 @@ def test_null_means_left_out(api, models):
     assert spec["source"]["pollInterval"] == "30s"
     assert "modelName" not in spec
     assert spec["rollout"]["deadline"] == "30m"
+
+
+def test_a_token_may_go_to_a_prometheus_over_https(api, models):
+    wanted = {
+        "address": "https://prometheus.monitoring:9091",
+        "secretRef": {"name": "metrics-token"},
+        "caBundle": {"configMap": "ca", "key": "ca.crt"},
+    }
+    changes = {
+        "spec.rollout.steps": [STEP],
+        "spec.rollout.analysis": {**PROMETHEUS, "prometheus": wanted},
+    }
+    spec = api.call("POST", models, manifest(changes), STRICT).accepted()["spec"]
+    assert spec["rollout"]["analysis"]["prometheus"] == wanted
 
 
 def test_status_is_there_from_create_on(api, models):
