@@ -178,6 +178,7 @@ async def test_c9_listings_that_repeat_and_miss(
     injection="the endpoint is the metadata service; a store that redirects there",
     expected="EndpointForbidden, and Forbidden: nothing is sent there",
     where="process",
+    quick=True,
 )
 async def test_c14_metadata_and_redirects(bucket: Bucket, proxy: StoreProxy, seen: Seen):
     place = "http://169.254.169.254"
