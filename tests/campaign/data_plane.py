@@ -25,9 +25,9 @@ from lab.cluster import until
 from lab.kube import Object
 from lab.load import Load, Stream
 from lab.objects import Step
-from lab.questions import BlobQuestion, Question, WideQuestion
+from lab.questions import Question, WideQuestion
 from lab.record import Answer
-from lab.samples import BLOB, CALC
+from lab.samples import CALC
 
 SERVER, ROUTER = "--model_base_path", "envoy"
 """What the command of a model server and of a router has."""
@@ -96,7 +96,6 @@ class Plane:
 
     shop: Shop
     load: Load
-    after: int = AFTER
     claimed: set[int] = field(default_factory=set)
 
     def count(self, since: float, timeout: float = 0.0) -> Cost:
@@ -105,8 +104,8 @@ class Plane:
         record = self.load.record
 
         def answered() -> bool:
-            later = sum(a.started > over for a in record.answers[-10 * self.after :])
-            return later >= self.after and time.time() - over > timeout
+            later = sum(a.started > over for a in record.answers[-10 * AFTER :])
+            return later >= AFTER and time.time() - over > timeout
 
         assert until(answered, patience=PATIENCE), "the clients stopped"
         cost = Cost([a for a in record.answers[:] if a.ended >= since])
@@ -144,30 +143,15 @@ def usual(question: Question) -> Streams:
     )
 
 
-def large(question: Question) -> Streams:
-    """Few at once: each costs a second of a slow machine, and a pod that cannot answer its probe for
-    that counts as lost."""
-    return tuple(
-        Stream(t.value, t, question, 0.7, under_way=2, timeout=2 * TIMEOUT)
-        for t in (Transport.REST, Transport.GRPC)
-    )
-
-
 @contextmanager
-def opened(
-    request: pytest.FixtureRequest, title: str, steps: tuple[Step, ...], *, bytes_: int = 0
-) -> Iterator[Plane]:
-    """A shop for the cases of one file: version 1 on two pods behind two routers, under load;
-    `bytes_`: of the bodies of all requests, else they are small."""
+def opened(request: pytest.FixtureRequest, title: str, steps: tuple[Step, ...]) -> Iterator[Plane]:
+    """A shop for the cases of one file: version 1 on two pods behind two routers, under load."""
     kube, installed, models = (request.getfixturevalue(n) for n in ("kube", "installed", "models"))
     before = request.session.testsfailed
     with open_shop(kube, installed, models, title) as shop:
-        if bytes_:
-            shop.question = BlobQuestion(bytes_, NAME)
-        shop.serve(BLOB[0] if bytes_ else CALC[0], replicas=2, steps=steps)
-        streams = large(shop.question) if bytes_ else usual(shop.question)
-        with shop.load(*streams) as load:
-            plane = Plane(shop, load, 6 if bytes_ else AFTER)
+        shop.serve(CALC[0], replicas=2, steps=steps)
+        with shop.load(*usual(shop.question)) as load:
+            plane = Plane(shop, load)
             yield plane
             if request.session.testsfailed > before:
                 sys.stdout.write(diagnose.explain(kube, shop.namespace, NAME))
