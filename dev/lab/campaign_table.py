@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from lab.campaign_list import GROUPS, NOT_HERE, order
+from lab.campaign_list import GROUPS, LEFT, NOT_HERE, order
 
 NOT_RUN = "not run"
 #: The worst comes first: what one test of a case says holds for the case.
@@ -110,7 +110,9 @@ def page(rows: Sequence[Row], head: str) -> str:
             lines += ["| Case | Where | Injection | Expected | Seen | Result |"]
             lines += ["| --- | --- | --- | --- | --- | --- |", *map(_line, chosen), ""]
     lines += ["## Without a case", "", "| Fault | Why |", "| --- | --- |"]
-    lines += [f"| {found} | {why} |" for found, why in sorted(NOT_HERE.items(), key=_by_id)]
+    left = LEFT - {row.id for row in rows}
+    without = {**NOT_HERE, **dict.fromkeys(left, "its case is not written yet")}
+    lines += [f"| {found} | {why} |" for found, why in sorted(without.items(), key=_by_id)]
     return "\n".join(lines) + "\n"
 
 
