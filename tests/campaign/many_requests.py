@@ -118,4 +118,7 @@ async def connect(kubeconfig: Path) -> AsyncIterator[ManyRequests]:
     async with aiohttp.ClientSession(
         cluster["server"], connector=connector, timeout=timeout, trust_env=False
     ) as session:
-        yield ManyRequests(session)
+        try:
+            yield ManyRequests(session)
+        finally:
+            await connector.close(abort_ssl=True)  # for the same reason as above
