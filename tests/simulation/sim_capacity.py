@@ -142,6 +142,9 @@ def replace_pods_lost(world: World) -> None:
     world.run(lambda: _weight(world) == 50)
     world.doomed.add(world.status["candidate"]["revision"])
     world.kubelet.behaviour[2] = "never"
+    world.unseen = (
+        1  # made in place of the lost one, just before the rollback deletes its Deployment
+    )
     for pod in _pods(world, 2):
         world.api.delete(("Pod", pod["metadata"]["name"]))
     start = world.worked

@@ -32,7 +32,7 @@ class PodsInPlace:
             return
         replicas = world.api.objects[OWNER]["spec"]["serving"].get("replicas", 1)
         pods = [p for p in world.api.of_kind("Pod") if _revision(p)]
-        most = replicas + world.spare
+        most = replicas + world.spare + world.unseen
         assert len(pods) <= most, f"{len(pods)} pods, {most} are wanted\n{world.tail()}"
         if capacity_of(world) == "Recreate" and not world.spare:
             both = {_revision(p) for p in pods}

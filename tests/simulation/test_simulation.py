@@ -33,9 +33,7 @@ EACH = {name: 1 if name in NAMED else 4 for name in EVERY}
 """One write in so many is where the operator dies."""
 
 SPARED = {*LONG, *CAPACITY} - {"replace_late_wrong_answers", "recreate_wrong_answers"}
-"""No crash points here. Those of the other stories of capacity are `dev/soak`'s: after one of them
-(`--crash lost@49 replace_pods_lost`) there is a pod too many for some seconds, because stable grows
-while the cache does not show yet the pod that a Deployment made just before it was deleted."""
+"""No crash points here, for their cost: `dev/soak --crashes` has those of capacity's other stories."""
 
 BLOCK = 10
 Record = Callable[[str, object], None]
