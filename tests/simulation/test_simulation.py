@@ -22,7 +22,7 @@ from simulation.sim_stories import EVERY, STORIES
 NAMED = {*STORIES, *ANALYSIS}
 """The rules that every user meets; the others are variations and rarer features."""
 
-SEEDS = {name: 100 if name in NAMED else 30 for name in EVERY}
+SEEDS = {name: 100 if name in NAMED else 2 if name in CAPACITY else 30 for name in EVERY}
 """Thinned by cost, so that this file takes some ten minutes of two idle cores: all stories under 100
 seeds alone would. `dev/soak` plays 100 of each."""
 
