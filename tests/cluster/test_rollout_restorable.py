@@ -55,7 +55,8 @@ def test_the_last_copies_stay_until_their_bytes_are_back_and_other_ones_are_trie
     seen = load.record.summary()
     assert seen.failed == 0, seen.explain()
     assert _told(shop, "LockedBytesGone") == 1
-    assert _told(shop, "VersionOverwritten") == 1
+    # A look at the bucket between two of the deletions rightly tells of other bytes, too.
+    assert _told(shop, "VersionOverwritten", "are tried like a new version") == 1
 
 
 def _entry(status: Object) -> Object:
@@ -84,7 +85,7 @@ def _refuses_a_drain(shop: Shop, revision: str) -> None:
     assert caught.value.status == 429
 
 
-def _told(shop: Shop, reason: str) -> int:
+def _told(shop: Shop, reason: str, words: str = "") -> int:
     events = shop.kube.list("Event", shop.namespace)
     about = [e for e in events if e["involvedObject"]["name"] == NAME and e["reason"] == reason]
-    return len(about)
+    return sum(words in e["message"] for e in about)
