@@ -23,7 +23,7 @@ from story_of_objects import Stories
 from api_server import ApiServer, install_crd
 from bucket_server import KEY, S3Server
 from control_plane import ControlPlane
-from lab import objects
+from lab import objects, uploads
 from lab.s3 import Store
 from unit.savedmodel.wire_builder import servable
 
@@ -112,7 +112,11 @@ class Fleet:
         return Stories(self.kubeconfig, MODELS)
 
     def clear(self) -> None:
-        """Deletes all objects, until their children are gone, too; no operator is needed."""
+        """Deletes all objects, until their children are gone, too; no operator is needed. With them
+        go the versions that no others name, so that a later test may use the name again."""
+        prefixes = {
+            o["spec"]["source"]["uri"].partition(f"/{objects.BUCKET}/")[2] for o in self.objects()
+        }
 
         async def work(api: ManyRequests) -> None:
             await api.call("DELETE", MODELS)
@@ -122,6 +126,9 @@ class Fleet:
         while self.pods.ready:
             assert time.monotonic() < until, f"{self.pods.ready} pods are left"
             time.sleep(0.2)
+        with closing(address_of(self.store).client()) as client:
+            for prefix in prefixes - {PREFIX}:
+                uploads.empty(client, objects.BUCKET, prefix)
 
     def objects(self) -> list[Body]:
         """All of them as they are."""
