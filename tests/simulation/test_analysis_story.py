@@ -10,7 +10,7 @@ import pytest
 
 from savedmodel_operator.analysis.window import Counts
 from savedmodel_operator.plan.decide import decide
-from simulation.sim_analysis import begin
+from simulation.sim_analysis import begin, reasons
 from simulation.sim_invariants import watch
 from simulation.sim_metrics import Answers
 from simulation.sim_scenarios import make
@@ -48,6 +48,24 @@ def test_counts_of_another_step_or_revision_say_nothing(other: dict[str, Any]) -
     bad = replace(snapshot.analysis, candidate=Counts(100_000, 90_000), window="another")
     assert decide(replace(snapshot, analysis=bad)).status["rejected"]
     assert not decide(replace(snapshot, analysis=replace(bad, **other))).status["rejected"]
+
+
+def test_counters_that_fall_silent_are_told_by_time_alone() -> None:
+    """No answer is no event: nothing else would look at the candidate before its deadline."""
+    world = make(REFERENCE_SEED)
+    world.edit_spec(lambda s: s["rollout"].update(steps=[{"weight": 50, "hold": "1s"}]))
+    begin(world, Answers(), minRequests=1_000_000, interval="5s")
+    world.run(lambda: "AnalysisInconclusive" in reasons(world))
+    world.settle(5)
+    snapshot = world.observe()
+    assert snapshot.analysis is not None
+    woken = decide(snapshot).wake_at
+    assert woken is not None
+    assert 15 < woken - snapshot.analysis.taken_at < 16
+    silent = decide(replace(snapshot, now=woken))
+    assert "the routers' counters cannot be read any more" in silent.status["message"]
+    assert silent.status["candidate"]["weight"] == 50
+    assert (silent.wake_at or woken + 60) > woken + 16, "once is enough"
 
 
 def test_counting_alone_writes_nothing() -> None:

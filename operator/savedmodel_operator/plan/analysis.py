@@ -103,7 +103,7 @@ def check(trial: Trial) -> Candidate | Wait | End:
     # The hold's clock stands, so that the step does not start over; this wait has its own end.
     stays = "goes on getting copies" if trial.mirrors else f"stays at {trial.weight} %"
     text = f"{revision} {stays} until the analysis passes: {words}"
-    again = enough if choice == "Rollback" else None
+    again = enough if choice == "Rollback" else _stale_from(trial)
     return Wait(Reason.AnalysisInconclusive, text, until + 0.001, clock_stops=True, again=again)
 
 
@@ -115,6 +115,15 @@ def _counted_enough(trial: Trial, hold: float) -> float:
         return 0.0  # a look is whole whenever it is taken
     began = unix(view.window) if view is not None and trial.look is not None else None
     return trial.now + FIRST_LOOK if began is None else began + hold
+
+
+def _stale_from(trial: Trial) -> float | None:
+    """When the counts will say nothing about now, if no more of them come: silence wakes nobody."""
+    view, spec = trial.world.snapshot.analysis, trial.world.snapshot.spec.rollout.analysis
+    if view is None or spec is None or spec.source == PROMETHEUS:
+        return None
+    stale = view.taken_at + STALE_ROUNDS * seconds(spec.interval) + 0.001
+    return stale if stale > trial.now else None
 
 
 def until_counted(trial: Trial, wait: Wait) -> Wait:
