@@ -23,15 +23,19 @@ ANY = "0.0.0.0/0"
 
 
 @contextlib.contextmanager
-def dropped(instance: Instance, *pairs: tuple[str, str]) -> Iterator[float]:
-    """While inside, nothing passes between the two addresses of a pair, either way. Gives Unix
-    seconds of its beginning."""
+def dropped(
+    instance: Instance, *pairs: tuple[str, str], port: int | None = None
+) -> Iterator[float]:
+    """While inside, nothing passes between the two addresses of a pair, either way; with `port`
+    nothing from the first to that TCP port of the second. Gives Unix seconds of its beginning."""
     clear(instance)  # of who was killed in the middle
     try:
         _tables(instance, "-N", CHAIN)
         for one, other in pairs:
-            _tables(instance, "-A", CHAIN, "-s", one, "-d", other, "-j", "DROP")
-            _tables(instance, "-A", CHAIN, "-s", other, "-d", one, "-j", "DROP")
+            only = () if port is None else ("-p", "tcp", "--dport", str(port))
+            _tables(instance, "-A", CHAIN, "-s", one, "-d", other, *only, "-j", "DROP")
+            if port is None:
+                _tables(instance, "-A", CHAIN, "-s", other, "-d", one, "-j", "DROP")
         began = time.time()
         _tables(instance, "-I", "FORWARD", "1", "-j", CHAIN)
         yield began

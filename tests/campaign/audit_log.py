@@ -24,6 +24,7 @@ class Entry:
     verb: str
     resource: str
     subresource: str
+    namespace: str
     name: str
     code: int
     agent: str
@@ -43,6 +44,12 @@ def entries(log: Path, since: float = 0.0, agent: str = OPERATOR) -> list[Entry]
     return found
 
 
+def written_in(log: Path, namespace: str, since: float) -> list[Entry]:
+    """The operator's writes into a namespace, oldest first; Events, which are told beside, left out."""
+    found = (e for e in entries(log, since) if e.verb not in READS and e.resource != "events")
+    return sorted((e for e in found if e.namespace == namespace), key=lambda e: e.at)
+
+
 def writes(log: Path, since: float = 0.0) -> Counter[tuple[str, str]]:
     """(verb, resource) of what the operator wrote, refused or not."""
     found = (e for e in entries(log, since) if e.verb not in READS)
@@ -56,6 +63,7 @@ def _entry(line: dict[str, Any]) -> Entry:
         verb=str(line["verb"]),
         resource=str(place.get("resource", "")),
         subresource=str(place.get("subresource", "")),
+        namespace=str(place.get("namespace", "")),
         name=str(place.get("name", "")),
         code=int((line.get("responseStatus") or {}).get("code", 0)),
         agent=str(line.get("userAgent", "")),
