@@ -11,8 +11,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from savedmodel_operator.analysis.answer import read
 from savedmodel_operator.analysis.queries import Answer
-from savedmodel_operator.observe.prometheus import read
 from savedmodel_operator.plan.snapshot import QueriesView
 
 if TYPE_CHECKING:

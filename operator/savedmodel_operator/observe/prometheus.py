@@ -2,28 +2,24 @@
 
 The address is a tenant's word: only hosts that the administrator listed are asked, their addresses
 are judged by `storage.guard`, and the connection goes to a judged one. No redirects, no proxy, no
-cookies; a token goes over https only. Bounded in time and size. No word of a body is passed on, but
-the few error types of Prometheus' HTTP API. Must not judge numbers and must not raise for what a
-server does.
+cookies; a token goes over https only. Bounded in time and size. `analysis.answer` reads what comes
+back. Must not judge numbers and must not raise for what a server does.
 """
 
 from __future__ import annotations
 
 import asyncio
 import ipaddress
-import json
-import math
 import socket
 import ssl
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any
 from urllib.parse import urlsplit
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 
+from savedmodel_operator.analysis.answer import read
 from savedmodel_operator.analysis.queries import Answer
 from savedmodel_operator.storage.guard import EndpointGuard, EndpointRefusedError
 
@@ -33,9 +29,6 @@ MAX_BYTES = 256 * 1024
 """One number takes 200 bytes; a query that gives a thousand series is a mistake anyhow."""
 
 PATH = "/api/v1/query"
-ERROR_TYPES = frozenset(
-    {"timeout", "canceled", "execution", "bad_data", "internal", "unavailable", "not_found"}
-)
 _PROVE = "its certificate is not trusted; rollout.analysis.prometheus.caBundle names what proves it"
 _ALLOW = "the administrator can list it in the chart value prometheus.allowedAddresses"
 
@@ -167,44 +160,3 @@ def _check_literal(guard: EndpointGuard, host: str, port: int) -> None:
     except ValueError:
         return
     guard.addresses(host, port)
-
-
-def read(status: int, body: bytes) -> Answer:
-    """HTTP status and body of /api/v1/query → the one number, or why there is none."""
-    if 300 <= status < 400:
-        return Answer(trouble=f"it redirects ({status}); write the address that it leads to")
-    try:
-        found = json.loads(body)
-    except (ValueError, RecursionError):
-        found = None
-    if not isinstance(found, Mapping) or status != 200:
-        kind = found.get("errorType") if isinstance(found, Mapping) else None
-        known = f" ({kind})" if isinstance(kind, str) and kind in ERROR_TYPES else ""
-        what = f"it answered {status}{known}" if status != 200 else "its answer is no JSON object"
-        return Answer(trouble=what)
-    data = found.get("data")
-    if found.get("status") != "success" or not isinstance(data, Mapping):
-        return Answer(trouble="it answered without success")
-    return _number(data.get("resultType"), data.get("result"))
-
-
-def _number(kind: Any, result: Any) -> Answer:
-    if kind == "scalar":
-        return _sample(result)
-    if kind != "vector" or not isinstance(result, list):
-        return Answer(trouble="the query gives no instant vector and no scalar")
-    if not result:
-        return Answer(trouble="no series matches it")
-    if len(result) > 1:
-        return Answer(trouble="it gives several series instead of one: use sum() or the like")
-    return _sample(result[0].get("value") if isinstance(result[0], Mapping) else None)
-
-
-def _sample(pair: Any) -> Answer:
-    """[time, "number"], as Prometheus writes it."""
-    try:
-        at, text = pair
-        value, when = float(str(text)), float(at)
-    except (TypeError, ValueError, OverflowError):
-        return Answer(trouble="it gives no number")
-    return Answer(value, when) if math.isfinite(when) else Answer(trouble="it gives no time")
