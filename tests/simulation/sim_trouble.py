@@ -91,6 +91,35 @@ def newest_vanishes(world: World) -> None:
     assert "candidate" not in world.status
 
 
+def unseen_and_unrecorded(world: World) -> None:
+    """At 10 % the bucket loses sight of 2 and somebody deletes its record: 2 stays where it is, and
+    goes on once the bucket has it again."""
+    revision = _lose_record(world)
+    world.settle(30)
+    assert world.status["candidate"]["revision"] == revision
+    assert world.status["candidate"]["weight"] == 10
+    world.publish(version(2), version(1))
+    world.run(lambda: world.stable_number() == 2)
+
+
+def unrecorded_and_taken_back(world: World) -> None:
+    """The same, and a person aborts: without its record, too, it is at weight 0 on every router
+    before it goes."""
+    _lose_record(world)
+    world.act("abort")
+    world.run(lambda: not _deployed(world, 2))
+    assert world.stable_number() == 1
+
+
+def _lose_record(world: World) -> str:
+    _at_weight(world, 10)
+    revision: str = world.status["candidate"]["revision"]
+    world.publish(version(1))
+    world.note("> somebody deletes the record of version 2")
+    world.api.delete(("ControllerRevision", revision))
+    return revision
+
+
 def many_refusals(world: World) -> None:
     """More refusals than are kept: none of the refused versions ever comes back."""
     _serve_first(world)
@@ -162,6 +191,8 @@ TROUBLE: dict[str, Scenario] = {
         three_replicas,
         steps_edited,
         newest_vanishes,
+        unseen_and_unrecorded,
+        unrecorded_and_taken_back,
         many_refusals,
         status_lost_after_rollback,
         stable_loses_pods,

@@ -7,6 +7,7 @@ stays within 63 characters (33 + 2 + 19 + 1 + 8), the bound of a DNS label.
 from __future__ import annotations
 
 import hashlib
+import re
 from functools import lru_cache
 
 MANAGER = "savedmodel-operator"
@@ -41,6 +42,19 @@ def revision_name(name: str, number: int, fingerprint: str, serving_hash: str) -
     """The name of the revision: identity plus the user's serving inputs."""
     digest = hashlib.sha256(f"{fingerprint}\n{serving_hash}".encode()).hexdigest()
     return f"{name}-v{number}-{digest[:8]}"
+
+
+def version_of(revision: str) -> int | None:
+    """The version number in the name of a revision; None for a name that is none of ours.
+
+    >>> version_of("my-v2-model-v17-0a1b2c3d"), version_of("flowers-router")
+    (17, None)
+    """
+    found = _REVISION.search(revision)
+    return int(found[1]) if found is not None else None
+
+
+_REVISION = re.compile(r"-v(\d{1,19})-[0-9a-f]{8}$", re.ASCII)
 
 
 def lock_name(revision: str) -> str:

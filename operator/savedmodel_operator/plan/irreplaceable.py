@@ -23,20 +23,24 @@ from savedmodel_operator.plan.restorable import (
     stable_gone,
     stored_condition,
 )
-from savedmodel_operator.plan.trial import End, Trial, Wait
+from savedmodel_operator.plan.trial import LOOK_AGAIN, End, Trial, Wait
 from savedmodel_operator.workload.revision import RevisionRecord
 
 
 def check_bytes(trial: Trial) -> Candidate | Wait | End:
-    """A rule of the rollout: no further weight for a candidate that could not be started again. A
-    person's promote goes on. The first revision has nobody to be safer than."""
+    """A rule of the rollout: no further weight for a candidate that could not be started again, nor
+    for one of which a new operator does not know it yet. A person's promote goes on. The first
+    revision has nobody to be safer than."""
     candidate = trial.candidate
     by_hand = trial.advance or candidate.full or candidate.returning
     if trial.memory.stable is None or by_hand or candidate.step_since is None:
         return candidate
     found = find_restore(trial.world, candidate)
-    if found.here or (found.here is None and not _was_gone(trial)):
+    if found.here or (found.here is None and found.asked and not _was_gone(trial)):
         return candidate
+    if found.here is None and not found.asked and not _was_gone(trial):
+        text = f"{candidate.revision} stays at {trial.weight} % until the bucket has been looked at"
+        return Wait(Reason.SourcePending, text, clock_stops=True, again=trial.now + LOOK_AGAIN)
     deadline = trial.world.snapshot.spec.rollout.deadline
     hold = 0.0 if trial.last else seconds(trial.steps[candidate.step].hold)
     until = max(candidate.step_since + hold, candidate.progress_since) + seconds(deadline)

@@ -273,6 +273,7 @@ _AT_WEIGHT = (
     Reason.Suspended,
     Reason.AnalysisInconclusive,
     Reason.LockedBytesGone,
+    Reason.SourcePending,
 )
 
 _RULES: tuple[Callable[[Trial], Candidate | Wait | End], ...] = (

@@ -164,9 +164,9 @@ def build_route(
         if world.revision(kept.revision).service is not None:
             backends.append(Backend(kept.revision, kept.number, 0))
     for gone in retired:
-        record = gone.view.record
-        if record is not None and keeps_cluster(world, router, gone):
-            backends.append(Backend(gone.view.name, record.number, 0))
+        number = names.version_of(gone.view.name)  # its record may be gone
+        if number is not None and keeps_cluster(world, router, gone):
+            backends.append(Backend(gone.view.name, number, 0))
     return RoutePlan(
         name=snapshot.name,
         namespace=snapshot.namespace,
