@@ -1,9 +1,10 @@
 """`dev/soak [SCENARIO…] [--seeds N] [--minutes M]`: plays the stories of tests/simulation for long.
 
 Every story under N seeds, spread over all cores, until done or until the time is over; then, with
-`--crashes`, every crash point of each and every pair within its rollback. What fails is printed
-with the command that plays it again and its transcript, and ends the command with 1. Must not judge:
-the stories and invariants are those of the tests.
+`--crashes`, every crash point of each and every pair within its rollback, up to a state that is known
+already (`--thorough`: each to the end). What fails is printed with the command that plays it again
+and its transcript, and ends the command with 1. Must not judge: the stories and invariants are those
+of the tests.
 """
 
 from __future__ import annotations
@@ -34,14 +35,15 @@ def _simulation(module: str) -> Any:
 
 
 Job = tuple[str, str, int, tuple[tuple[int, str], ...]]
-"""(what, scenario, seed, faults); what: "seed", or "crashes": all its crash points."""
+"""(what, scenario, seed, faults); what: "seed", "crashes": all its crash points, or "thorough": each of
+them to the story's end."""
 
 
 def carry_out(job: Job) -> tuple[str, int, list[str]]:
     """In a child process: the scenario, how many runs, what failed."""
     what, name, seed, faults = job
-    if what == "crashes":
-        tally = _simulation("sim_crashes").explore(name, seed)
+    if what in ("crashes", "thorough"):
+        tally = _simulation("sim_crashes").explore(name, seed, thorough=what == "thorough")
         return name, tally.runs, tally.failures
     play, fault = _simulation("sim_play"), _simulation("sim_world").Fault
     case = play.Case(name, seed, tuple(fault(*f) for f in faults))
@@ -53,14 +55,14 @@ def jobs_of(
     names: Iterable[str],
     seeds: range,
     faults: tuple[tuple[int, str], ...] = (),
-    crashes: bool = False,
+    crashes: str = "",
 ) -> Iterator[Job]:
     """All work, seed by seed, so that a run that is cut short has tried every story."""
     listed = list(names)
     for seed, name in itertools.product(seeds, listed):
         yield "seed", name, seed, faults
     for name in listed if crashes else ():
-        yield "crashes", name, seeds.start, ()
+        yield crashes, name, seeds.start, ()
 
 
 def run(
@@ -106,6 +108,9 @@ def _fault(text: str) -> tuple[int, str]:
 @click.option("--minutes", type=float, help="Begin nothing new after this time.")
 @click.option("--jobs", type=int, default=os.cpu_count() or 1, help="Processes; all cores.")
 @click.option("--crashes", is_flag=True, help="Every crash point, and pairs in the rollback, too.")
+@click.option(
+    "--thorough", is_flag=True, help="Follow each crash to the end, even from known states."
+)
 @click.option("--stop", is_flag=True, help="Begin nothing new after the first failure.")
 @click.option("--crash", "dies", multiple=True, help="Die at a write: before@N, after@N, lost@N.")
 def main(
@@ -115,6 +120,7 @@ def main(
     minutes: float | None,
     jobs: int,
     crashes: bool,
+    thorough: bool,
     stop: bool,
     dies: tuple[str, ...],
 ) -> None:
@@ -129,7 +135,7 @@ def main(
         scenarios or known,
         range(first, first + seeds),
         tuple(_fault(text) for text in dies),
-        crashes,
+        "thorough" if thorough else "crashes" if crashes else "",
     )
     runs, failures = run(work, jobs, until, 1 if stop else None)
     for name in known:

@@ -22,6 +22,7 @@ class Clock:
         self.heap: list[tuple[float, int, Callable[[], None]]] = []
         self.serial = 0
         self.transcript: list[str] = []
+        self.legs = 0  # waits of the story so far: where in it this is
         self.invariants: list[Callable[[Any], None]] = []  # about the world as it is
         self.duties: list[Callable[[Any], None]] = []  # about time and the operator's next look
         self._checked: tuple[object, ...] = ()
@@ -37,6 +38,7 @@ class Clock:
     def run(self, until: Callable[[], bool], limit: float = 3600.0) -> None:
         """Let time pass until the condition holds; a world that stands still has failed."""
         end = self.now + limit
+        self.legs += 1
         while not until():
             if not self.heap:
                 raise AssertionError(f"nothing will ever happen again\n{self.tail()}")

@@ -12,10 +12,12 @@ import gc
 import math
 import os
 import pickle
-import zlib
+import re
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
+from itertools import takewhile
 
 from simulation.sim_play import (
     RETURNING,
@@ -29,11 +31,16 @@ from simulation.sim_play import (
     surplus,
 )
 from simulation.sim_scenarios import make
+from simulation.sim_states import States
 from simulation.sim_world import Fault, World
 
 MODES = {"before": "before", "lost": "lost", "end": "after"}
 """Where a world may be struck → the mode of the fault that plays it again. Between two writes of
 one cycle no time passes and nothing is read, so that "after" the first is "before" the second."""
+
+
+Since = tuple[int, int, int]
+"""Cycles, writes, timed plans so far."""
 
 
 @dataclass
@@ -43,6 +50,7 @@ class Tally:
     runs: int = 0
     points: int = 0  # single crash points
     pairs: int = 0
+    merged: int = 0  # of these, those that came to a known state before the story's end
     cycles: int = 0
     writes: int = 0
     seconds: Counter[int] = field(default_factory=Counter)  # of plans, by `bin_of`
@@ -50,27 +58,30 @@ class Tally:
 
     def add(self, other: Tally) -> None:
         """Both together."""
-        for name in ("runs", "points", "pairs", "cycles", "writes"):
+        for name in ("runs", "points", "pairs", "merged", "cycles", "writes"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
         self.seconds += other.seconds
         self.failures += other.failures
 
-    def count(self, world: World) -> None:
-        """One more run."""
+    def count(self, world: World, since: Since = (0, 0, 0)) -> None:
+        """One more run, from where it became one of its own."""
+        cycles, writes, timed = since
         self.runs += 1
-        self.cycles += len(world.plan_seconds)
-        self.writes += len(world.operator_writes)
-        self.seconds.update(map(bin_of, world.plan_seconds))
+        self.cycles += world.cycles - cycles
+        self.writes += len(world.operator_writes) - writes
+        self.seconds.update(map(bin_of, world.plan_seconds[timed:]))
 
 
-WHOLE = ("first_revision", "promotion")
-"""Stories whose crash points are played from the first write on, always."""
+def progress_of(world: World) -> Since:
+    """How far a world has come."""
+    return world.cycles, len(world.operator_writes), len(world.plan_seconds)
 
-SHARE = 8
-"""The others play each eighth write of that part, each story another one."""
 
-EACH_PAIR = 2
-"""Pairs begin at each second write of a rollback: they grow with its square."""
+SHARED = "promotion"
+"""Whose beginning most stories have: what they have in common, word for word, is struck there."""
+
+WRITE = re.compile(r" *[\d.]+ +\d+ ")
+"""A line of the transcript about a write."""
 
 ENOUGH = 3
 """Failures after which nothing more is tried."""
@@ -94,21 +105,39 @@ def quantile(bins: Mapping[int, int], share: float) -> float:
     return 0.0
 
 
-class Explorer:
-    """Forks a world at each of its writes. `first`: the writes that are struck; `second`: those
-    after which a second crash is tried as well."""
+class Merged(Exception):
+    """The world is as it was in a run that was followed from there to its end."""
 
-    def __init__(
-        self, name: str, seed: int, reference: World, thorough: bool, each: int = 1
-    ) -> None:
-        self.name, self.seed, self.reference, self.thorough = name, seed, reference, thorough
-        self.each = each
-        self.wanted = end_state(reference)
+
+Reply = tuple[Tally, set[int], set[int]]
+"""What a child tells: its tally, and the states it went through with and without second crashes."""
+
+
+class Explorer:
+    """Forks a world at each of its writes. `second`: the writes after which a second crash is tried
+    as well. `struck`, `known`: states from which every further crash is tried, and all others from
+    which a run was followed to its end."""
+
+    def __init__(self, name: str, seed: int, thorough: bool) -> None:
+        self.name, self.seed, self.thorough = name, seed, thorough
+        self.states = States()
+        self.struck: set[int] = set()
+        self.known: set[int] = set()
+        self.faults: tuple[Fault, ...] = ()
+        self.world = make(seed)
+        self.world.at_rest = lambda: self._pass(self.struck)
+        play_in(self.world, name)
+        self.reference = self.world
+        self.wanted = end_state(self.reference)
+        self.second = rollback_writes(self.reference)
+        self.common = 0 if name == SHARED else common_writes(self.reference, _shared(seed))
         self.world = make(seed)
         self.tally = Tally()
-        self.faults: tuple[Fault, ...] = ()
-        self.second = rollback_writes(reference)
+        self.own: set[int] = set()  # states of this run
+        self.beyond: set[int] = set()  # of runs with one more crash
+        self.since: Since = (0, 0, 0)
         self.pipe: int | None = None  # in a child: where its tally goes
+        self._passed: tuple[object, ...] = ()
 
     def strike(self, mode: str, number: int) -> bool:
         """Asked by the world at each place where its operator may die."""
@@ -117,9 +146,9 @@ class Explorer:
         reader, writer = os.pipe()
         pid = os.fork()
         if pid == 0:
-            gc.disable()  # it lives for a moment, and collecting copies every page it shares
             os.close(reader)
-            self.pipe, self.tally = writer, Tally()
+            self.pipe, self.tally, self.since = writer, Tally(), progress_of(self.world)
+            self.own, self.beyond = set(), set()
             self.faults = (*self.faults, Fault(number, MODES[mode]))
             return True
         os.close(writer)
@@ -131,53 +160,77 @@ class Explorer:
 
     def _tried(self, mode: str, number: int) -> bool:
         if not self.faults:
-            return self.thorough or self._is_own(number)
-        if len(self.faults) > 1 or mode == "end" or not returning(self.world):
-            return False
+            return self.thorough or number >= self.common
+        return len(self.faults) == 1 and self._pairs and mode != "end" and returning(self.world)
+
+    @property
+    def _pairs(self) -> bool:
+        """Whether a second crash is tried in this run."""
         [first] = self.faults
-        if not self.thorough and (first.mode, mode) != ("lost", "before"):
-            return False
-        if not self.thorough and self.each == 1 and first.write % EACH_PAIR:
-            return False
         return first.write in self.second and first.mode != "after"
 
-    def _is_own(self, number: int) -> bool:
-        """Whether this write is the story's own, or its share of what all stories begin with: the
-        writes until version 1 serves are most of the work and the same in all."""
-        own = self.name in WHOLE or self.world.stable_number() is not None
-        return (number + zlib.crc32(self.name.encode())) % (self.each if own else SHARE) == 0
+    def rest(self) -> None:
+        """Asked by the world whenever its operator rests. Raises Merged."""
+        marks = (self.world.marks(), self.world.legs)
+        if marks != self._passed and self._pass(self.own):
+            self._passed = marks
+
+    def _pass(self, seen: set[int]) -> bool:
+        state = self.states.tell(self.world)
+        if state is None:
+            return False
+        both = len(self.faults) == 1 and self._pairs
+        if self.faults and (state in self.struck or (not both and state in self.known)):
+            raise Merged
+        seen.add(state)
+        return True
 
     def _hear(self, told: bytes, fault: Fault) -> None:
-        if told:
-            self.tally.add(pickle.loads(told))  # our own child's
-        else:
+        if not told:
             case = Case(self.name, self.seed, (*self.faults, fault))
             self.tally.failures.append(f"{case.command}\n  its process died")
+            return
+        tally, struck, known = pickle.loads(told)  # our own child's
+        self.tally.add(tally)
+        if not tally.failures:
+            self.struck |= struck
+            self.known |= known
+            self.beyond |= known
 
     def play(self) -> Tally:
         """All of it. Does not return in a child."""
         world = self.world
         world.strikes = self.strike
-        gc.freeze()
+        if not self.thorough:
+            world.at_rest = self.rest
+        gc.disable()  # the children live for a moment, and collecting copies every page they share
         failure = ""
         try:
             play_in(world, self.name)
             if self.faults:
                 self._compare(world)
+        except Merged:
+            self.tally.merged += 1
         except Exception as error:
             failure = complaint(Case(self.name, self.seed, self.faults), world, error)
-        self.tally.count(world)
+        self.tally.count(world, self.since)
         if failure:
             self.tally.failures.append(failure)
         if self.pipe is None:
             return self.tally
+        self._tell(self.pipe)
+        os._exit(0)
+
+    def _tell(self, pipe: int) -> None:
         if len(self.faults) == 1:
             self.tally.points += 1
         else:
             self.tally.pairs += 1
-        with os.fdopen(self.pipe, "wb") as stream:
-            stream.write(pickle.dumps(self.tally))
-        os._exit(0)
+        both = len(self.faults) == 1 and self._pairs
+        struck = self.own if both else set()
+        reply: Reply = (self.tally, struck, self.beyond | self.own)
+        with os.fdopen(pipe, "wb") as stream:
+            stream.write(pickle.dumps(reply))
 
     def _compare(self, world: World) -> None:
         """Sieve's oracle: the same end, and nothing made twice."""
@@ -188,21 +241,39 @@ class Explorer:
             assert not twice, f"makes things twice: {twice}"
 
 
+@lru_cache(maxsize=4)
+def _shared(seed: int) -> World:
+    return play(SHARED, seed)
+
+
+def common_writes(one: World, other: World) -> int:
+    """The writes before which both worlds went through the very same."""
+    same = takewhile(
+        lambda pair: pair[0] == pair[1], zip(one.transcript, other.transcript, strict=False)
+    )
+    return sum(bool(WRITE.match(line)) for line, _ in same)
+
+
 def play_seeds(name: str, seeds: range) -> Tally:
     """A story under each of these seeds, without crashes."""
     tally = Tally()
-    for seed in seeds:
-        world = make(seed)
-        failure = Case(name, seed).attempt_in(world)
-        tally.count(world)
-        if failure:
-            tally.failures.append(failure)
+    gc.disable()  # worlds are collected together: a tenth of the time
+    try:
+        for seed in seeds:
+            world = make(seed)
+            failure = Case(name, seed).attempt_in(world)
+            tally.count(world)
+            if failure:
+                tally.failures.append(failure)
+    finally:
+        gc.enable()
     return tally
 
 
-def explore(name: str, seed: int, *, thorough: bool = True, each: int = 1) -> Tally:
-    """Every crash point of a story in every mode; in a rollback every pair of two. Without
-    `thorough` only its share of those before version 1 serves, and pairs of a lost answer and a
-    death before a later write, which begin at each second. `each`: one write in so many is struck
-    at first."""
-    return Explorer(name, seed, play(name, seed), thorough, each).play()
+def explore(name: str, seed: int, *, thorough: bool = False) -> Tally:
+    """Every crash point of a story in every mode; in a rollback every pair of two. A run after a
+    crash ends where its state is one that was followed already, and what the story has in common
+    with `SHARED` is struck there alone; `thorough` plays all of it, each to the story's end."""
+    tally = Explorer(name, seed, thorough).play()
+    gc.enable()
+    return tally

@@ -260,8 +260,8 @@ class Unhurried:
     def __call__(self, world: World) -> None:
         """Asked after every event."""
         if int(world.now) != self.second:
-            self.second, self.cycles = int(world.now), len(world.plan_seconds)
-        hot = len(world.plan_seconds) - self.cycles
+            self.second, self.cycles = int(world.now), world.cycles
+        hot = world.cycles - self.cycles
         assert hot < self.MOST, f"{hot} cycles in a second\n{world.tail()}"
 
 
@@ -310,11 +310,11 @@ def quiesces(world: World) -> None:
     """Within two virtual minutes the operator falls silent, and stays so: no write, and few looks.
     What a person asked for is recorded."""
     world.settle(120)
-    writes, cycles = len(world.operator_writes), len(world.plan_seconds)
+    writes, cycles = len(world.operator_writes), world.cycles
     world.settle(120)
     late = world.operator_writes[writes:]
     assert not late, f"still writing: {late}\n{world.tail()}"
-    looks = len(world.plan_seconds) - cycles
+    looks = world.cycles - cycles
     assert looks <= IDLE_LOOKS, f"{looks} cycles in two idle minutes\n{world.tail()}"
     owner = world.api.objects.get(OWNER)
     if owner is not None:

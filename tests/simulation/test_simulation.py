@@ -13,36 +13,20 @@ from dataclasses import asdict
 import pytest
 
 from simulation.conftest import COUNTS, PROPERTY
-from simulation.sim_analysis import ANALYSIS
 from simulation.sim_crashes import Tally, explore, play_seeds
 from simulation.sim_play import REFERENCE_SEED, play
-from simulation.sim_recreate import CAPACITY
-from simulation.sim_stories import EVERY, STORIES
+from simulation.sim_stories import EVERY
 
-NAMED = {*STORIES, *ANALYSIS}
-"""The rules that every user meets; the others are variations and rarer features."""
+SEEDS = 100
+"""Of each story; `dev/soak` plays more."""
 
-SEEDS = {name: 100 if name in NAMED else 2 if name in CAPACITY else 30 for name in EVERY}
-"""Thinned by cost, so that this file takes some ten minutes of two idle cores: all stories under 100
-seeds alone would. `dev/soak` plays 100 of each."""
-
-LONG = {"spec_chain"}
-"""A story of many rollouts: no crash points of its own."""
-
-EACH = {name: 1 if name in NAMED else 4 for name in EVERY}
-"""One write in so many is where the operator dies."""
-
-SPARED = {*LONG, *CAPACITY} - {"replace_late_wrong_answers", "recreate_wrong_answers"}
-"""No crash points here, for their cost: `dev/soak --crashes` has those of capacity's other stories."""
+LEAST = {"promotion": 150, "first_revision": 60, "deletion": 0}
+"""Crash points that there must be; a deletion has no writes of its own."""
 
 BLOCK = 10
 Record = Callable[[str, object], None]
 
-BLOCKS = [
-    (name, range(first, min(first + BLOCK, count)))
-    for name, count in SEEDS.items()
-    for first in range(0, count, BLOCK)
-]
+BLOCKS = [(name, range(first, first + BLOCK)) for name in EVERY for first in range(0, SEEDS, BLOCK)]
 
 
 def told(tally: Tally, name: str, seeds: int = 0) -> dict[str, object]:
@@ -59,19 +43,17 @@ def test_story_under_seeds(name: str, seeds: range, record_property: Record) -> 
     assert not tally.failures, tally.failures[0]
 
 
-@pytest.mark.parametrize("name", [n for n in EVERY if n not in SPARED])
+@pytest.mark.parametrize("name", EVERY)
 def test_every_crash_point(
     name: str, one_thread: ProcessPoolExecutor, record_property: Record
 ) -> None:
-    """Before, with a lost answer, and after each write of the named stories and each fourth of the
-    others; pairs within a rollback of a lost answer and a death before a later write, beginning at
-    each second write. Of the writes that all stories begin with each story has its share.
-    `dev/soak --crashes` plays all points and all pairs of each."""
-    submitted = one_thread.submit(explore, name, REFERENCE_SEED, thorough=False, each=EACH[name])
-    tally = submitted.result()
+    """Before, with a lost answer, and after each write; in a rollback every pair of two. A run ends
+    early where its world is one that was followed already (`sim_states`), and what stories have in
+    common with `promotion` is struck there. `dev/soak --thorough` plays each to its end."""
+    tally = one_thread.submit(explore, name, REFERENCE_SEED).result()
     record_property(PROPERTY, told(tally, name))
     assert not tally.failures, f"{len(tally.failures)} of {tally.runs}:\n{tally.failures[0]}"
-    assert tally.points >= (10 if EACH[name] == 1 else 3)
+    assert tally.points >= LEAST.get(name, 3)
 
 
 @pytest.mark.parametrize("name", ["promotion", "refusal", "abort", "serving_change"])

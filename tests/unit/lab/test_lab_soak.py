@@ -13,7 +13,7 @@ from simulation.sim_world import Fault, World
 
 
 def test_every_story_gets_its_turn_before_a_second_seed() -> None:
-    jobs = list(jobs_of(["a", "b"], range(3, 5), crashes=True))
+    jobs = list(jobs_of(["a", "b"], range(3, 5), crashes="crashes"))
     assert [j[:3] for j in jobs[:4]] == [("seed", n, s) for s in (3, 4) for n in ("a", "b")]
     assert [j[:2] for j in jobs[4:]] == [("crashes", "a"), ("crashes", "b")]
 
