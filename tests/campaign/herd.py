@@ -22,6 +22,8 @@ FLAPPER = 0
 
 FLAPS = 10.0  # per second
 PROBES = 6.0  # per second, each of another object
+DELAYS = 1_000
+"""Seconds of `scaleDownDelay` from which probes count up; no probe may write what stands there."""
 LATE = 60.0
 """Seconds that an answer to a probe may take before it counts as none."""
 
@@ -42,38 +44,47 @@ class Times:
         return f"p50 {p50:.0f} ms, p99 {p99:.0f} ms of {len(self.seconds)}"
 
 
-def probe(fleet: Fleet, stories: Stories, seconds: float, *, flapping: bool) -> Times:
+@dataclass(frozen=True)
+class Probed:
+    """`flaps`: changes of the flapper in the same time."""
+
+    times: Times
+    flaps: int
+
+
+def probe(fleet: Fleet, stories: Stories, seconds: float, *, flapping: bool) -> Probed:
     """Changes others than the flapper in turn, and sees how soon each is answered."""
     sent: list[tuple[str, int, float]] = []
 
-    async def work(api: ManyRequests) -> None:
+    async def work(api: ManyRequests) -> int:
         end = time.monotonic() + seconds
         flapper = asyncio.create_task(_flap(api, end)) if flapping else None
-        await _probe(api, end, sent)
-        if flapper is not None:
-            await flapper
+        await _probe(api, end, sent, DELAYS if flapping else 2 * DELAYS)
+        return await flapper if flapper is not None else 0
 
-    fleet.run(work)
-    return Times([_answered(stories, *one) for one in sent])
+    flaps = fleet.run(work)
+    return Probed(Times([_answered(stories, *one) for one in sent]), flaps)
 
 
-async def _flap(api: ManyRequests, end: float) -> None:
+async def _flap(api: ManyRequests, end: float) -> int:
     """Two specs in turn, each another revision: objects are made and deleted for each."""
     count = 0
-    while time.monotonic() < end:
+    while (began := time.monotonic()) < end:
         count += 1
         drain = "11s" if count % 2 else "10s"
         await _patch(api, name(FLAPPER), {"serving": {"drain": drain}})
-        await asyncio.sleep(1 / FLAPS)
+        await asyncio.sleep(max(0.0, began + 1 / FLAPS - time.monotonic()))
     await _patch(api, name(FLAPPER), {"serving": {"drain": "10s"}})
+    return count
 
 
-async def _probe(api: ManyRequests, end: float, sent: list[tuple[str, int, float]]) -> None:
+async def _probe(
+    api: ManyRequests, end: float, sent: list[tuple[str, int, float]], first: int
+) -> None:
     count = 0
     while (began := time.monotonic()) < end:
         one = name(1 + count % (SIZE - 1))
-        delay = f"{3 + count // (SIZE - 1) % 50}s"
-        generation = await _patch(api, one, {"rollout": {"scaleDownDelay": delay}})
+        generation = await _patch(api, one, {"rollout": {"scaleDownDelay": f"{first + count}s"}})
         sent.append((one, generation, began))
         count += 1
         await asyncio.sleep(max(0.0, began + 1 / PROBES - time.monotonic()))
@@ -88,7 +99,9 @@ async def _patch(api: ManyRequests, one: str, spec: dict[str, object]) -> int:
 
 def _answered(stories: Stories, one: str, generation: int, began: float) -> float:
     stories.wait(one, lambda m: m.observed >= generation, f"generation {generation} known", LATE)
-    return next(m.at for m in stories.of(one) if m.observed >= generation) - began
+    seconds = next(m.at for m in stories.of(one) if m.observed >= generation) - began
+    assert seconds > 0, f"{one}: generation {generation} was known before it was made"
+    return seconds
 
 
 async def told(api: ManyRequests) -> list[tuple[str, str, str]]:
