@@ -27,7 +27,7 @@ from lab.load import Load, Stream
 from lab.objects import Step
 from lab.questions import Question, WideQuestion
 from lab.record import Answer
-from lab.samples import CALC
+from lab.samples import CALC, Sample
 
 SERVER, ROUTER = "--model_base_path", "envoy"
 """What the command of a model server and of a router has."""
@@ -144,13 +144,22 @@ def usual(question: Question) -> Streams:
 
 
 @contextmanager
-def opened(request: pytest.FixtureRequest, title: str, steps: tuple[Step, ...]) -> Iterator[Plane]:
-    """A shop for the cases of one file: version 1 on two pods behind two routers, under load."""
+def opened(
+    request: pytest.FixtureRequest,
+    title: str,
+    steps: tuple[Step, ...],
+    sample: Sample = CALC[0],
+    streams: Streams = (),
+) -> Iterator[Plane]:
+    """A shop for the cases of one file: a version on two pods behind two routers, under load.
+
+    `streams`: by default all four kinds of client.
+    """
     kube, installed, models = (request.getfixturevalue(n) for n in ("kube", "installed", "models"))
     before = request.session.testsfailed
     with open_shop(kube, installed, models, title) as shop:
-        shop.serve(CALC[0], replicas=2, steps=steps)
-        with shop.load(*usual(shop.question)) as load:
+        shop.serve(sample, replicas=2, steps=steps)
+        with shop.load(*(streams or usual(shop.question))) as load:
             plane = Plane(shop, load)
             yield plane
             if request.session.testsfailed > before:
