@@ -125,14 +125,17 @@ def _sum(rows: Sequence[Row]) -> str:
     told = [f"{counts['passed']} of {len(rows)} cases passed"]
     told += [f"{counts[name]} {name}" for name in ("failed", "skipped", NOT_RUN) if counts[name]]
     minutes = sum(row.seconds for row in rows) / 60
-    runs = sorted({f"{row.date} ({row.commit})" for row in rows if row.date})
-    return f"**{', '.join(told)}.** {minutes:.0f} minutes of test time; {_runs(runs)}."
+    return f"**{', '.join(told)}.** {minutes:.0f} minutes of test time; {_when(rows)}."
 
 
-def _runs(runs: Sequence[str]) -> str:
-    if not runs:
+def _when(rows: Sequence[Row]) -> str:
+    """On which days, at how many commits; which row at which stands in the results alone."""
+    days = sorted({row.date for row in rows if row.date})
+    if not days:
         return "never run"
-    return f"run {runs[0]}" if len(runs) == 1 else f"run from {runs[0]} to {runs[-1]}"
+    commits = sorted({row.commit for row in rows if row.date})
+    at = f"commit {commits[0]}" if len(commits) == 1 else f"{len(commits)} commits"
+    return f"run {' to '.join(dict.fromkeys((days[0], days[-1])))} at {at}"
 
 
 def _line(row: Row) -> str:
