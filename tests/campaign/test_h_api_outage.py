@@ -73,7 +73,7 @@ def rollouts(
         began = time.time()
         shop.upload(CALC[1])
         shop.wait_stable(2)
-        _wait_alone(shop)
+        _wait_alone(shop, proxy, began)
         yield Rollouts(shop, proxy, operator, _workloads(proxy, began))
 
 
@@ -144,7 +144,7 @@ def _finish(rollouts: Rollouts, sample: Sample, load: Load, began: float) -> str
     """The rollout's end is that of a clean one, and no client noticed anything; in words."""
     shop = rollouts.shop
     shop.wait_stable(sample.number)
-    _wait_alone(shop)
+    _wait_alone(shop, rollouts.proxy, began)
     shop.wait_left()
     answered = load.stop().summary()
     assert answered.failed == 0, answered.explain()
@@ -153,13 +153,15 @@ def _finish(rollouts: Rollouts, sample: Sample, load: Load, began: float) -> str
     return f"{answered.requests} requests, 0 failed; each step once, workloads as without fault"
 
 
-def _wait_alone(shop: Shop) -> None:
-    """Until nothing of the former stable runs any more."""
+def _wait_alone(shop: Shop, proxy: ApiProxy, since: float) -> None:
+    """Until nothing of the former stable is there, and the proxy has noted how it went: it notes a
+    call after the server has answered, and others see its effect before."""
     stable = shop.status["stable"]["revision"]
 
     def done() -> bool:
         found = (o for kind in KINDS for o in shop.kube.list(kind, shop.namespace, LABEL))
-        return {o["metadata"]["name"] for o in found} == {stable}
+        noted = {what for verb, what, _ in _workloads(proxy, since) if verb == "delete"}
+        return {o["metadata"]["name"] for o in found} == {stable} and noted == {*RESOURCES}
 
     until(done, "the former stable to go")
 
