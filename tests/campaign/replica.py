@@ -128,10 +128,12 @@ class Replica:
             return False
 
 
-def until(question: Callable[[], object], what: str, patience: float = PATIENCE) -> float:
-    """Waits for a true answer; the seconds that it took."""
+def until(
+    question: Callable[[], object], what: str, patience: float = PATIENCE, pause: float = 0.05
+) -> float:
+    """Waits for a true answer, asking every `pause` seconds; the seconds that it took."""
     began = time.monotonic()
     while not question():
         assert time.monotonic() - began < patience, f"waited {patience:.0f} s for {what}"
-        time.sleep(0.05)
+        time.sleep(pause)
     return time.monotonic() - began
