@@ -17,7 +17,6 @@ from savedmodel_operator.api.names import LABEL_REVISION
 from savedmodel_operator.plan.memory import timestamp
 from savedmodel_operator.plan.snapshot import AnalysisView, QueriesView
 from simulation.sim_actors import is_ready
-from simulation.sim_api import OWNER
 from simulation.sim_prometheus import Prometheus
 
 if TYPE_CHECKING:
@@ -119,7 +118,7 @@ class Metrics:
     def queries(self, owner: Mapping[str, Any]) -> QueriesView | None:
         """What Prometheus said to it in the present step."""
         key = self._wanted(owner) if self._source() == "Prometheus" else None
-        return self.prometheus.view(key, owner["spec"]["rollout"]["analysis"] if key else {})
+        return self.prometheus.view(key, self._analysis() if key else {})
 
     def forget(self) -> None:
         """The operator's process is gone."""
@@ -166,6 +165,8 @@ class Metrics:
         return {name: self.counters.get((name, revision), Counts()) for name in processes}
 
     def _source(self) -> str:
-        spec = self.world.api.objects[OWNER]["spec"]
-        analysis = spec.get("rollout", {}).get("analysis") or {}
-        return str(analysis.get("source", "Router"))
+        return str(self._analysis().get("source", "Router"))
+
+    def _analysis(self) -> Mapping[str, Any]:
+        """As the operator read it last: a spec that it cannot read changes nothing."""
+        return self.world.accepted.get("rollout", {}).get("analysis") or {}

@@ -34,7 +34,7 @@ class PodsInPlace:
         pods = [p for p in world.api.of_kind("Pod") if _revision(p)]
         most = replicas + world.spare + world.unseen
         assert len(pods) <= most, f"{len(pods)} pods, {most} are wanted\n{world.tail()}"
-        if capacity_of(world) == "Recreate" and not world.spare:
+        if capacity_of(world) == "Recreate" and not (world.spare or world.unseen):
             both = {_revision(p) for p in pods}
             assert len(both) <= 1, f"pods of {both} at the same time\n{world.tail()}"
         if capacity_of(world) == "Replace":

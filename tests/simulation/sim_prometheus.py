@@ -56,7 +56,7 @@ class Prometheus:
             if turn != self.turn or self.key is None or self.world.down:
                 return
             number = int(self.key[0].split("-v")[1].split("-")[0])
-            self.answers = {q["name"]: self._answer(number) for q in spec["queries"]}
+            self.answers = {q["name"]: self._answer(number) for q in spec.get("queries", ())}
             self.asked_at = self.world.now
             self.world.wake(0.01)
             self.world.after(self.interval, self.interval, ask)

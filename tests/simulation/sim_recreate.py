@@ -87,7 +87,7 @@ def _never_silent(world: World) -> None:
 def recreate_abort(world: World) -> None:
     """A person aborts while nobody is answered: 1 comes back."""
     _recreate(world)
-    world.run(lambda: _silent(world))
+    world.run(lambda: _silent(world) and "candidate" in world.status)
     world.act("abort")
     _back_to_1(world, 1, 2)
 

@@ -30,8 +30,8 @@ from simulation.sim_clock import Clock
 from simulation.sim_metrics import Metrics
 
 SETTINGS = Settings("localhost/operator:1", "localhost/envoy:1", "savedmodel-system")
-TIMED = 8
-"""One plan in so many is timed: to ask for the CPU time costs a tenth of a plan."""
+TIMED = 64
+"""One plan in so many is timed: to ask for the CPU time is a dear system call."""
 
 BUSY = 0.2
 """Seconds that a cycle may take, with its looks at bucket and routers: news waits so long at most."""
@@ -85,8 +85,12 @@ class Shell(Clock):
         self.ended = self.now
         self.deaf = False  # the watches are broken
         self.turn = 0  # processes so far
+        self.unseen = (
+            0  # pods that come of a scale, or of a Deployment, as the operator cannot see it
+        )
         self.routers_asked = self.bucket_listed = self.pods_asked = False
         self._parsed: tuple[Any, Spec] | None = None
+        self.accepted: Mapping[str, Any] = {}  # the last spec that could be read
 
     def marks(self) -> tuple[object, ...]:
         """What changes whenever an object, a router, the bucket or the process does."""
@@ -274,6 +278,7 @@ class Shell(Clock):
             held, gone = dict(self.cache), set(self.gone)
             act()
             self.cache, self.gone = held, gone
+            self.unseen += why.startswith("scale ")
             raise LostResponse(why)
         act()
         if self.strikes("after", number):
@@ -354,6 +359,7 @@ class Shell(Clock):
         if self._parsed is None or self._parsed[0] is not owner["spec"]:
             meta = {**owner["metadata"], "namespace": "shop"}
             self._parsed = (owner["spec"], parse({**owner, "metadata": meta})[1])
+            self.accepted = owner["spec"]
         return self._parsed[1]
 
     def _source(self, status: Mapping[str, Any]) -> SourceView:

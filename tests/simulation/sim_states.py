@@ -27,6 +27,9 @@ CHANCE = re.compile(
     r'|"(?:message|next)":"(?:[^"\\]|\\.)*"'
     r'|"(?:requests|samples|observed|sequence|count)":[^,}]+'
 )
+DIGESTED = ("data", "binaryData")
+"""What never changes, or has its hash among the annotations."""
+
 PENDING = {"Kubelet._start", "Kubelet._become_ready"}
 """What pods still wait for. Other events come in any case, or find nothing to do where the operator
 knows all that there is to know."""
@@ -56,9 +59,8 @@ class States:
     def _text(self, key: Key, body: Mapping[str, Any]) -> str:
         held = self._known.get(key)
         if held is None or held[0] is not body:
-            text = msgspec.json.encode(
-                {k: v for k, v in body.items() if k != "binaryData"}
-            ).decode()
+            asked = {k: v for k, v in body.items() if k not in DIGESTED}
+            text = msgspec.json.encode(asked).decode()
             held = self._known[key] = (body, CHANCE.sub("", text))
         return held[1]
 

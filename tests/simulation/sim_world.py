@@ -36,7 +36,6 @@ class World(Shell):
         self.doomed: set[str] = set()  # revisions whose pods the story itself takes away
         self.hurried = False  # whether a person may cut holds short
         self.spare = 0  # pods beyond replicas that the story itself brings about
-        self.unseen = 0  # pods that a controller makes while its Deployment is being deleted
         self.floor = 1000  # pods below which stable may not be scaled
         self.api.watchers.append(self._on_change)
         self._make_owner(spec)
