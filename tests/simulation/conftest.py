@@ -17,7 +17,7 @@ import pytest
 from simulation.sim_crashes import quantile
 
 PROPERTY = "simulation"
-COUNTS = ("runs", "points", "pairs", "merged", "cycles", "writes")
+COUNTS = ("runs", "points", "pairs", "merged", "equal", "cycles", "writes")
 
 
 @pytest.fixture(scope="session")
@@ -46,7 +46,8 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
     terminalreporter.section("simulation")
     terminalreporter.write_line(
         f"{len(names)} stories; {seeds} of them under a seed without crashes; {total['points']} "
-        f"crash points and {total['pairs']} pairs in rollbacks, {total['merged']} of them up to a "
+        f"crash points and {total['pairs']} pairs in rollbacks ({total['equal']} more leave the same world "
+        f"behind as one of these), {total['merged']} of them up to a "
         f"known state: {total['runs']} runs, "
         f"{total['cycles']} cycles, {total['writes']} writes in {took:.0f} s of test time"
     )

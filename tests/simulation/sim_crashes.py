@@ -51,6 +51,7 @@ class Tally:
     points: int = 0  # single crash points
     pairs: int = 0
     merged: int = 0  # of these, those that came to a known state before the story's end
+    equal: int = 0  # points and pairs that leave a world which was struck alike: not played
     cycles: int = 0
     writes: int = 0
     seconds: Counter[int] = field(default_factory=Counter)  # of plans, by `bin_of`
@@ -58,7 +59,7 @@ class Tally:
 
     def add(self, other: Tally) -> None:
         """Both together."""
-        for name in ("runs", "points", "pairs", "merged", "cycles", "writes"):
+        for name in ("runs", "points", "pairs", "merged", "equal", "cycles", "writes"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
         self.seconds += other.seconds
         self.failures += other.failures
@@ -113,8 +114,9 @@ class Merged(Exception):
     """The world is as it was in a run that was followed from there to its end."""
 
 
-Reply = tuple[Tally, set[int], set[int]]
-"""What a child tells: its tally, and the states it went through with and without second crashes."""
+Reply = tuple[Tally, set[int], set[int], set[int]]
+"""What a child tells: its tally, the states it went through with and without second crashes, and the
+moments at which it was struck a second time."""
 
 
 class Explorer:
@@ -130,6 +132,8 @@ class Explorer:
         self.faults: tuple[Fault, ...] = ()
         self.world = make(seed)
         self.world.at_rest = lambda: self._pass(self.struck)
+        self.moments: set[int] = set()  # at which a run without faults is struck
+        self.world.strikes = self._note
         play_in(self.world, name)
         self.reference = self.world
         self.wanted = end_state(self.reference)
@@ -139,6 +143,9 @@ class Explorer:
         self.tally = Tally()
         self.own: set[int] = set()  # states of this run
         self.beyond: set[int] = set()  # of runs with one more crash
+        self.once: set[int] = set()  # moments that were struck first
+        self.twice: set[int] = set()  # and as the second of two
+        self.more: set[int] = set()  # of these, this child's
         self.since: Since = (0, 0, 0)
         self.pipe: int | None = None  # in a child: where its tally goes
         self._passed: tuple[object, ...] = ()
@@ -147,12 +154,15 @@ class Explorer:
         """Asked by the world at each place where its operator may die."""
         if mode not in MODES or len(self.tally.failures) >= ENOUGH or not self._tried(mode, number):
             return False
+        if not self.thorough and self._known(mode):
+            self.tally.equal += 1
+            return False
         reader, writer = os.pipe()
         pid = os.fork()
         if pid == 0:
             os.close(reader)
             self.pipe, self.tally, self.since = writer, Tally(), progress_of(self.world)
-            self.own, self.beyond = set(), set()
+            self.own, self.beyond, self.more = set(), set(), set()
             self.faults = (*self.faults, Fault(number, MODES[mode]))
             return True
         os.close(writer)
@@ -166,6 +176,27 @@ class Explorer:
         if not self.faults:
             return self.thorough or number >= self.common
         return len(self.faults) == 1 and self._pairs and mode != "end" and returning(self.world)
+
+    def _note(self, mode: str, number: int) -> bool:
+        if mode in MODES:
+            self.moments.add(self._moment(mode))
+        return False
+
+    def _moment(self, mode: str) -> int:
+        tell = self.states.tell_loss if mode == "lost" else self.states.tell_death
+        return tell(self.world)
+
+    def _known(self, mode: str) -> bool:
+        """Whether the same befell the same world already, or will without another crash before."""
+        moment = self._moment(mode)
+        if not self.faults:
+            known = moment in self.once
+            self.once.add(moment)
+        else:
+            known = moment in self.moments or moment in self.twice
+            self.twice.add(moment)
+            self.more.add(moment)
+        return known
 
     @property
     def _pairs(self) -> bool:
@@ -194,9 +225,10 @@ class Explorer:
             case = Case(self.name, self.seed, (*self.faults, fault))
             self.tally.failures.append(f"{case.command}\n  its process died")
             return
-        tally, struck, known = pickle.loads(told)  # our own child's
+        tally, struck, known, twice = pickle.loads(told)  # our own child's
         self.tally.add(tally)
         if not tally.failures:
+            self.twice |= twice
             self.struck |= struck
             self.known |= known
             self.beyond |= known
@@ -232,7 +264,7 @@ class Explorer:
             self.tally.pairs += 1
         both = len(self.faults) == 1 and self._pairs
         struck = self.own if both else set()
-        reply: Reply = (self.tally, struck, self.beyond | self.own)
+        reply: Reply = (self.tally, struck, self.beyond | self.own, self.more)
         with os.fdopen(pipe, "wb") as stream:
             stream.write(pickle.dumps(reply))
 
@@ -277,9 +309,10 @@ def play_seeds(name: str, seeds: range) -> Tally:
 
 
 def explore(name: str, seed: int, *, thorough: bool = False) -> Tally:
-    """Every crash point of a story in every mode; in a rollback every pair of two. A run after a
-    crash ends where its state is one that was followed already, and what the story has in common
-    with `SHARED` is struck there alone; `thorough` plays all of it, each to the story's end."""
+    """Every crash point of a story in every mode; in a rollback every pair of two. What leaves the
+    same world behind is played once, a run after a crash ends where its state is one that was
+    followed already, and what the story has in common with `SHARED` is struck there alone.
+    `thorough` plays all of it, each to the story's end."""
     tally = Explorer(name, seed, thorough).play()
     gc.enable()
     return tally

@@ -45,10 +45,23 @@ class States:
         """A number for the state, or None where the operator is not at rest."""
         if not _rests(world):
             return None
-        metrics = world.metrics
-        reading = (metrics.key is not None, bool(metrics.began))
+        return hash((self._seen(world), _reading(world)))
+
+    def tell_death(self, world: World) -> int:
+        """A number for what a dying operator leaves behind: at rest or not, it takes along what it
+        knew."""
+        return hash(("death", self._seen(world)))
+
+    def tell_loss(self, world: World) -> int:
+        """The same for a write whose answer is lost: the operator lives on, with what it knew."""
+        held = world.api.objects
+        stale = frozenset(k for k in {*held, *world.cache} if world.cache.get(k) is not held.get(k))
+        why = world.operator_writes[-1]
+        return hash(("loss", why, stale, self._seen(world), _reading(world)))
+
+    def _seen(self, world: World) -> tuple[object, ...]:
         around = (_pods(world), _routers(world), _to_come(world))
-        return hash((world.legs, self._objects(world), reading, around))
+        return (world.legs, self._objects(world), around)
 
     def _objects(self, world: World) -> tuple[object, ...]:
         held = world.api.objects
@@ -72,6 +85,10 @@ def _rests(world: World) -> bool:
         return False
     held = world.api.objects
     return world.cache.keys() == held.keys() and all(world.cache[k] is held[k] for k in held)
+
+
+def _reading(world: World) -> tuple[bool, bool]:
+    return world.metrics.key is not None, bool(world.metrics.began)
 
 
 def _pods(world: World) -> frozenset[tuple[object, int]]:
