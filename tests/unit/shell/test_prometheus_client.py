@@ -13,14 +13,9 @@ from aiohttp import web
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from savedmodel_operator.analysis.answer import ERROR_TYPES, read
 from savedmodel_operator.analysis.queries import Answer
-from savedmodel_operator.observe.prometheus import (
-    ERROR_TYPES,
-    MAX_BYTES,
-    PrometheusClient,
-    Server,
-    read,
-)
+from savedmodel_operator.observe.prometheus import MAX_BYTES, PrometheusClient, Server
 from savedmodel_operator.storage.guard import EndpointGuard
 
 IP = "127.77.10.1"
