@@ -58,7 +58,7 @@ def answerer(shop: Shop, user: str) -> str:
         data=json.dumps({"instances": [1.0]}).encode(),
         headers={HEADER: user},
     )
-    with urllib.request.urlopen(request, timeout=10) as answer:
+    with urllib.request.urlopen(request, timeout=60) as answer:
         return str(answer.headers["x-savedmodel-version"])
 
 
